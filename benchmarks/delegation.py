@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from nlpu import Case, Computer, ModelError, Op, Price, Run, Unsure, Usage, delegated, nlop
-from nlpu.engines import named_engine
+from nlpu.engines.registry import named_engine
 from nlpu.eval.datasheet import Datasheet, sheet_in
 from nlpu.eval.intervals import wilson
 from nlpu.runtime.bench.paces import cases_for

@@ -24,7 +24,7 @@ import typer
 from benchmarks.command import carry_out
 from benchmarks.gates import at_least, at_most
 from nlpu import Computer, Receipt, Usage
-from nlpu.engines import named_engine
+from nlpu.engines.registry import named_engine
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.bench.results import processor
 from nlpu.runtime.loader import Program, load

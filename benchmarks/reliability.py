@@ -47,7 +47,7 @@ from nlpu.isa import TRUTH_TABLES
 from nlpu.runtime.bench.datasheet import Asked
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.eval.answers import add_answers, answers_in, make_answers
-from nlpu.runtime.eval.corrections import Unsure
+from nlpu.runtime.eval.corrections.correction import Unsure
 from nlpu.runtime.eval.planning import is_right
 from nlpu.runtime.handle import state_of
 

@@ -70,13 +70,13 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.driver import driver
     from nlpu.runtime.drivers.endorse import endorse
     from nlpu.runtime.drivers.mcp import McpServer
-    from nlpu.runtime.eval.cascades import cascade, fallback
-    from nlpu.runtime.eval.corrections import Unsure
+    from nlpu.runtime.eval.corrections.cascades import cascade, fallback
+    from nlpu.runtime.eval.corrections.correction import Unsure
+    from nlpu.runtime.eval.corrections.verifying import verified
+    from nlpu.runtime.eval.corrections.voting import ahead_by, majority
     from nlpu.runtime.eval.delegation import delegated
     from nlpu.runtime.eval.planning import reliable
     from nlpu.runtime.eval.tuning import tune
-    from nlpu.runtime.eval.verifying import verified
-    from nlpu.runtime.eval.voting import ahead_by, majority
     from nlpu.runtime.executor.builtins import first, now, random
     from nlpu.runtime.executor.clock import FakeClock
     from nlpu.runtime.fleet.driving.fleet import Fleet
@@ -123,10 +123,10 @@ _HOMES = {
     "nlpu.runtime.fleet.driving.fleet": "Fleet",
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
-    "nlpu.runtime.eval.corrections": "Unsure",
-    "nlpu.runtime.eval.verifying": "verified",
-    "nlpu.runtime.eval.voting": "ahead_by majority",
-    "nlpu.runtime.eval.cascades": "cascade fallback",
+    "nlpu.runtime.eval.corrections.correction": "Unsure",
+    "nlpu.runtime.eval.corrections.verifying": "verified",
+    "nlpu.runtime.eval.corrections.voting": "ahead_by majority",
+    "nlpu.runtime.eval.corrections.cascades": "cascade fallback",
     "nlpu.runtime.eval.delegation": "delegated",
     "nlpu.runtime.eval.planning": "reliable",
     "nlpu.runtime.eval.tuning": "tune",

@@ -24,7 +24,7 @@ Rules
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, overload
 
@@ -52,7 +52,10 @@ class Chat:
 
     def __post_init__(self) -> None:
         try:
-            turns = tuple(Turn(*turn) for turn in self.turns)
+            # A mapping would be taken for its keys, and None is no turn.
+            turns = tuple(
+                Turn(*(None if isinstance(turn, Mapping) else turn)) for turn in self.turns
+            )
         except TypeError:
             raise BadOperand("a chat is made of turns, each (role, text)") from None
         for number, turn in enumerate(turns):
@@ -163,7 +166,7 @@ def said(chat: Value[Chat], role: Role, text: str | Value[str]) -> Value[Chat]: 
 
 def said(chat: Any, role: Role, text: Any) -> Any:
     """Append a turn to a chat; gives a Value if one of the two is. Raises BadOperand, NotInRun."""
-    if isinstance(chat, Value) or isinstance(text, Value):
+    if any(isinstance(each, Value) for each in (chat, role, text)):
         return lift(_said)(chat, role, text)
     return _said(chat, role, text)
 

@@ -9,7 +9,8 @@ Rules
 1. Labels are interned: equal labels are one object, joining two is a dictionary look-up.
 2. ``join`` is associative, commutative and idempotent (a semilattice); tests hold it to that.
 3. A missing label means untrusted.
-4. Nothing here decides what a label permits; that is the dispatcher's task.
+4. Nothing here decides what a label permits; that is the dispatcher's task. Nor which labels a
+   result is joined of: that is its node's (``runtime.graph.node``).
 """
 
 from __future__ import annotations

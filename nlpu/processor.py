@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nlpu.chat import turns_in
 from nlpu.checks import AMOUNT, COUNT, DEADLINE, RATE, TIME, WHOLE, Fit, check_fields, maybe
 from nlpu.errors import BadOp, ConstraintRejected, DoesNotFit, HostError
 from nlpu.ops.op import Op
@@ -181,22 +182,26 @@ class Processor:
         """
         ids = self.codec.encode(op, contents, self.convention, invalid)
         extra = 0 if self.capabilities.token_prompts else _CHAT_OVERHEAD * (1 + len(invalid))
-        needed = len(ids) + extra + op.sampling.max_tokens + self.thinking_tokens
+        needed = ids.size + extra + op.sampling.max_tokens + self.thinking_tokens
         if needed > self.window:
             raise DoesNotFit(self._too_long(op, contents, needed), needed, self.window)
         return ids
 
     def _too_long(self, op: Op[Any], contents: Sequence[str], needed: int) -> str:
         sizes = ", ".join(
-            f"{place.name}{' (the chat)' * (number == op.chat)} {self.count(text)}"
+            f"{place.name} (the chat) {sum(self.count(said) for _, said in turns_in(text))}"
+            if number == op.chat
+            else f"{place.name} {self.count(text)}"
             for number, (place, text) in enumerate(zip(op.operands, contents, strict=True))
         )
         parts = [f"operands: {sizes or 'none'}", *self._constant_sizes(op)]
         less = "show fewer examples, " if op.examples else ""
+        cut = f"cut the text with split() and use {op.name}.map, fold results with .reduce, "
         return (
             f"{op.name} needs {needed} tokens ({'; '.join(parts)}; answer up to {op.max_tokens}), "
-            f"the window of {self.name} has {self.window}: cut the text with split() and use "
-            f"{op.name}.map, fold results with .reduce, {less}or lower max_tokens"
+            f"the window of {self.name} has {self.window}: "
+            f"{cut if op.chat < 0 else 'drop the oldest turns with chat.newest(), '}"
+            f"{less}or lower max_tokens"
         )
 
     def _constant_sizes(self, op: Op[Any]) -> Iterator[str]:

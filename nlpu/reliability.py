@@ -15,13 +15,12 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nlpu.checks import COUNT, FLAG, PATH, Fit, check, is_number, maybe
+from nlpu.checks import COUNT, FLAG, PATH, Fit, check, maybe
 from nlpu.errors import BadOperand, Usage
-from nlpu.eval.bounds import SHARE
+from nlpu.eval.bounds import PART, SHARE
 from nlpu.eval.sheet_files import noted
 from nlpu.printing import shown
 
-PART: Fit = (lambda x: is_number(x) and 0 <= x < 1, "a share of 0 or more, and less than 1")
 _FITS = {"share": SHARE, "abstain": PART, "steps": COUNT, "table": FLAG}
 
 
@@ -52,7 +51,8 @@ class Reliability:
     @property
     def each(self) -> float:
         """What each step must reach, for as much of all of them, whatever depends on what."""
-        return self.share if self.steps == 1 else 1 - (1 - self.share) / self.steps
+        most = 1 - 2**-53  # that is not certain, of however many steps
+        return self.share if self.steps == 1 else min(1 - (1 - self.share) / self.steps, most)
 
 
 ASKED: Fit = maybe(

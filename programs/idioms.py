@@ -10,7 +10,7 @@ Each is an ordinary program over ops, so it can be run by itself or called in a 
 gives its Value at once: a hundred of them run at the same time. Their loops are nested programs, so
 what they look at does not hold up, and does not taint, the program that calls them. All end: after
 a number of rounds, or of calls, that the caller sets, or earlier where nothing new comes. Votes,
-checks and cascades make another op of an op: ``runtime/eval/voting``, ``verifying``, ``cascades``.
+checks and cascades make another op of an op: rooms of ``runtime/eval/corrections``.
 
     from nlpu.isa import answer
     from nlpu.programs.idioms import chain_of_thought

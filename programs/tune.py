@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nlpu import Op, Usage
-from nlpu.private import make_file
+from nlpu.owner_only import make_file
 from nlpu.runtime.eval.tuning import Tuned
 from nlpu.runtime.eval.tuning import tune as tuned
 from nlpu.runtime.terminal.eval.subjects import score_of, subject_of

@@ -35,6 +35,7 @@ from nlpu.errors import (
 )
 from nlpu.processor import Processor
 from nlpu.runtime.call_events import CallEvents
+from nlpu.runtime.call_key import key_of
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.usage import cost_of
 from nlpu.runtime.journal.records import Outcome
@@ -142,7 +143,7 @@ class Calls:
         if queue is None:
             self._absent(node)
         assert texts is not None
-        key = run.key(op, queue.processor, _draw(node), texts)
+        key = key_of(run, op, queue.processor, _draw(node), texts)
         node.call_key = key = (
             key if ancestor is None else ancestor.key(node.issue_position, op, key)
         )

@@ -19,8 +19,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nlpu.engines import engine_of
 from nlpu.engines.models.known import model_name
+from nlpu.engines.registry import engine_of
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price

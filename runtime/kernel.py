@@ -39,7 +39,7 @@ from nlpu.runtime.graph.graph import Graph
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.journal.commits import CommitGate
 from nlpu.runtime.journal.store import JournalStore
-from nlpu.runtime.observe.progress import Progress
+from nlpu.runtime.observe.pulse import Progress
 from nlpu.runtime.ports import Ports, Processors
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.breakpoints import Gate

@@ -38,7 +38,7 @@ from nlpu.errors import (
     StorageFailed,
     failure_of,
 )
-from nlpu.private import make_dir
+from nlpu.owner_only import make_dir
 from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
 from nlpu.runtime.drivers.person import Person
 from nlpu.runtime.executor.clock import Clock

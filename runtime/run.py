@@ -8,12 +8,10 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from hashlib import blake2b
 from typing import Any, Literal
 
 from nlpu.errors import NlpuError
 from nlpu.eval.recipes import Chosen
-from nlpu.ops.op import Op
 from nlpu.processor import Processor
 from nlpu.prompt import convention
 from nlpu.reliability import Reliability
@@ -108,14 +106,6 @@ class RunState:
         Raises UnknownProcessor.
         """
         return self.ports.processors.find(name).speaking(self.convention)
-
-    def key(self, op: Op[Any], processor: Processor, draw: str, texts: tuple[str, ...]) -> bytes:
-        """Give a call's key: everything that decides its answer. ``draw``: which sample it is."""
-        names = b"".join(map(self.journal.name, texts))
-        whole = b"%b|%b|%b|%b" % (op.digest, processor.identity.encode(), draw.encode(), names)
-        if self.convention is not convention.FIRST:
-            whole += self.convention.digest
-        return blake2b(whole, digest_size=12).digest()
 
     def note(self, position: str, what: str, content: Any) -> None:
         """Journal what the program was told from outside (JSON, not null)."""

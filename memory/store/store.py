@@ -18,7 +18,7 @@ Rules
 2. Adding a page again adds nothing; its label becomes the join of both.
 3. One process owns a store (a lock beside the file); a second one is told who.
 4. Safe to use from several threads.
-5. What is made is its owner's alone (``nlpu.private``).
+5. What is made is its owner's alone (``nlpu.owner_only``).
 6. All pages are compared with their seals before the first look-up: one whose time or credit is
    another could be missing from what is found, where nothing would be read of it.
 """
@@ -41,7 +41,7 @@ from nlpu.label import join, label_of, label_text
 from nlpu.memory.store.page import Page, blob_hash
 from nlpu.memory.store.queries import Reading
 from nlpu.memory.store.words import RULE, TOKENIZER, indexed
-from nlpu.private import make_dir, make_file
+from nlpu.owner_only import make_dir, make_file
 from nlpu.seals import seal_of, seal_rows
 
 _SCHEMA = """

@@ -31,7 +31,7 @@ from typing import Any
 from nlpu.errors import HostError, MissingPart, StorageFailed
 from nlpu.extras import adding
 from nlpu.memory.store.embedder_folder import Vectors as Rows
-from nlpu.private import make_dir, narrow
+from nlpu.owner_only import make_dir, narrow
 
 _AT_ONCE = 2000
 _PLACE = ("default_tenant", "default_database")

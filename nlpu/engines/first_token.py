@@ -122,10 +122,14 @@ def shares(begun: Begun, likely: Mapping[int, float]) -> tuple[tuple[float, ...]
 
 
 def probabilities(choices: Sequence[str], first: Iterable[tuple[str, float]]) -> tuple[float, ...]:
-    """As ``shares``, from the texts of tokens that a constraint left: choices as they are."""
+    """As ``shares``, from the texts of tokens that a constraint left, if the server heeds one."""
     begun = [(token.strip(), share) for token, share in first]
     sums = [
-        sum(share for token, share in begun if token and choice.startswith(token))
+        sum(
+            share
+            for token, share in begun
+            if token and any(way.startswith(token) for way in spellings(choice))
+        )
         for choice in choices
     ]
     return _parts(sums)

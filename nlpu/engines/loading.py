@@ -29,7 +29,7 @@ from typing import Any, Generic, TypeVar
 
 from nlpu.engines.first_token import Beginnings, Begun, choices_of
 from nlpu.engines.models import ModelFiles, Progress, fetch_model
-from nlpu.engines.room import check_ids, check_known, check_room
+from nlpu.engines.prompt_checks import check_ids, check_known, check_room
 from nlpu.engines.threads import Threads, leaving
 from nlpu.errors import Cancelled, MissingPart, NlpuError, UnknownProcessor, Usage
 from nlpu.wire import Capabilities, Reply, Request

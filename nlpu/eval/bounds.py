@@ -22,9 +22,11 @@ from math import ceil, e, exp, floor, lgamma, log, log1p
 
 from nlpu.checks import Fit, check, is_number
 from nlpu.errors import BadOperand, ProgramError
+from nlpu.printing import counted
 
 LEVEL = 0.05  # how often what is shown may be false
 _MOST_CASES = 1 << 17
+PART: Fit = (lambda x: is_number(x) and 0 <= x < 1, "a share of 0 or more, and less than 1")
 SHARE: Fit = (lambda x: is_number(x) and 0 < x < 1, "a share between 0 and 1, without these")
 
 
@@ -85,13 +87,33 @@ def cases_needed(reliability: float, wrong: float = 0.0, level: float = LEVEL) -
         low, high = high, 2 * high
         if high > _MOST_CASES:
             raise BadOperand(
-                f"more than {_MOST_CASES:,} cases are needed to show that {reliability:.6g} are "
-                f"right where {wrong:.6g} are wrong: ask for less"
+                f"more than {_MOST_CASES:,} cases are needed to show that at most "
+                f"{1 - reliability:.3g} are wrong where {wrong:.6g} are: ask for less"
             )
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _shows(middle, wrong, reliability, level) else (middle, high)
     return high
+
+
+def check_plan(cases: int, reliability: float, abstain: float = 0.0, level: float = LEVEL) -> None:
+    """Refuse what so many cases cannot show, whatever comes of them, before they are asked.
+
+    Raises BadOperand, TooFewCases.
+    """
+    given = {"reliability": reliability, "abstain": abstain}
+    check("reliable", given, {"reliability": SHARE, "abstain": PART}, BadOperand)
+    least = cases_needed(reliability, level=level)
+    if cases < least:
+        raise TooFewCases(too_few(counted(cases, "case"), reliability, least), least)
+
+
+def too_few(there: str, reliability: float, least: int) -> str:
+    """Say that cases cannot show it, and how many could."""
+    return (
+        f"{there} cannot show that {reliability:g} are right, even if all of them are: at least "
+        f"{least} without an error are needed; give more, or ask for less"
+    )
 
 
 def _shows(count: int, wrong: float, reliability: float, level: float) -> bool:

@@ -28,8 +28,9 @@ from math import ceil
 from os import PathLike
 from pathlib import Path
 from statistics import fmean
+from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from nlpu.errors import Usage
 from nlpu.eval.bounds import bounded
@@ -51,9 +52,9 @@ class CaseDraws(Frozen):
     """
 
     id: str
-    draws: tuple[int, ...] = Field(min_length=1)
-    right: tuple[int, ...] = ()
-    once: int = VOID
+    draws: tuple[Annotated[int, Field(ge=VOID)], ...] = Field(min_length=1)
+    right: tuple[Count, ...] = ()
+    once: int = Field(VOID, ge=VOID)
     answers: tuple[str, ...] = ()
     asked: str = ""
 
@@ -86,13 +87,20 @@ class OpSheet(Frozen):
 
     op: str
     digest: str
-    temperature: Amount
+    temperature: float = Field(gt=0, allow_inf_nan=False)
     cases: tuple[CaseDraws, ...] = Field(min_length=1)
     tokens: tuple[Amount, Amount] = (0.0, 0.0)
     latency_s: tuple[Amount, Amount] = (0.0, 0.0)
-    judged: tuple[tuple[float, bool], ...] = ()
+    judged: tuple[tuple[Annotated[float, Field(ge=0, le=1)], bool], ...] = ()
     paces: tuple[Pace, ...] = ()
     repeats: Repeats | None = None
+
+    @field_validator("cases")
+    @classmethod
+    def _each_once(cls, cases: tuple[CaseDraws, ...]) -> tuple[CaseDraws, ...]:
+        if len({case.asked or case.id for case in cases}) < len(cases):
+            raise ValueError("a case is there twice, and shows something only once")
+        return cases
 
     @property
     def alone_s(self) -> float:

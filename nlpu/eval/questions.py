@@ -10,7 +10,7 @@ annotations do not say is not checked.
 Rules
 1. Operands that do not fit, and an expectation that no answer could meet, are BadOperand, with the
    place the case is from.
-2. A text is taken for what the operand's type reads from it: a table knows nothing else.
+2. A text is taken for what the operand's type reads from it (``meant``): a table knows no other.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from nlpu.errors import BadOp, BadOperand, Malformed, NlpuError
+from nlpu.errors import BadOp, BadOperand, NlpuError
 from nlpu.eval.cases import Case
 from nlpu.eval.metrics import Metric, metric_of
+from nlpu.ops.examples import meant
 from nlpu.ops.op import Op, Operand
 from nlpu.printing import shown
-from nlpu.types.json_text import Twice, check_once
+from nlpu.types.json_text import Twice
 from nlpu.types.result import ResultType, result_type
 from nlpu.value import Value
 
@@ -121,18 +121,10 @@ def _fitted(asks: Subject, case: Case) -> tuple[ResultType | None, tuple[Any, ..
 
 
 def _read(place: Operand | None, item: Any) -> Any:
-    """An operand; a text that stands for another type is read (rule 2)."""
+    """An operand, as it is meant (rule 2)."""
     if isinstance(item, Value):
         raise BadOperand("the operands of a case are contents, not Values: give v.value")
-    if place is None or not isinstance(item, str) or place.type.kind == "text":
-        return item
-    with suppress(BadOperand):
-        place.type.check(item, "")
-        return item
-    check_once(item)
-    with suppress(Malformed):
-        return place.type.parse(item)
-    return item  # what it is not, ``bind`` says
+    return item if place is None else meant(place.type, item)  # what it is not, ``bind`` says
 
 
 def _of_program(

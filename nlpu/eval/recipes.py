@@ -28,16 +28,23 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 from pydantic import Field
 
-from nlpu.checks import check
 from nlpu.errors import BadOperand, Usage
-from nlpu.eval.bounds import LEVEL, SHARE, OutOfReach, TooFewCases, cases_needed, shown
+from nlpu.eval.bounds import (
+    LEVEL,
+    OutOfReach,
+    TooFewCases,
+    cases_needed,
+    check_plan,
+    shown,
+    too_few,
+)
 from nlpu.frozen import Frozen, Printed
 from nlpu.printing import counted, figure, one_line
-from nlpu.reliability import PART
 
 
 class Trial(Frozen):
@@ -62,6 +69,11 @@ class Trial(Frozen):
         return self.right + self.wrong + (0 if self.abstains else self.unsure)
 
     @property
+    def cases(self) -> int:
+        """All cases."""
+        return self.right + self.wrong + self.unsure
+
+    @property
     def share(self) -> float:
         """The share of these that is right."""
         return self.right / self.counted if self.counted else 0.0
@@ -74,7 +86,7 @@ class Trial(Frozen):
     @property
     def abstained(self) -> float:
         """The share of all cases that it does not answer."""
-        return self.unsure / max(1, self.right + self.wrong + self.unsure)
+        return self.unsure / max(1, self.cases)
 
     def __str__(self) -> str:
         said = f"{self.recipe}: {self.right} of {self.counted} right, shown to be {self.shown:.3f}"
@@ -154,25 +166,6 @@ class Chosen(Printed):
         return f"{self.recipe} for {self.asked} ({self.shown:.3f})"
 
 
-def check_plan(cases: int, reliability: float, abstain: float = 0.0, level: float = LEVEL) -> None:
-    """Refuse what so many cases cannot show, whatever comes of them, before they are asked.
-
-    Raises BadOperand, TooFewCases.
-    """
-    given = {"reliability": reliability, "abstain": abstain}
-    check("reliable", given, {"reliability": SHARE, "abstain": PART}, BadOperand)
-    least = cases_needed(reliability, level=level)
-    if cases < least:
-        raise TooFewCases(_too_few(counted(cases, "case"), reliability, least), least)
-
-
-def _too_few(there: str, reliability: float, least: int) -> str:
-    return (
-        f"{there} cannot show that {reliability:g} are right, even if all of them are: at least "
-        f"{least} without an error are needed; give more, or ask for less"
-    )
-
-
 def choose(trials: Sequence[Trial], reliability: float, abstain: float = 0.0) -> Choice:
     """Choose the boldest of the recipes that are shown to be so reliable.
 
@@ -181,7 +174,7 @@ def choose(trials: Sequence[Trial], reliability: float, abstain: float = 0.0) ->
     """
     if not trials:
         raise Usage("there is no recipe to choose: name at least one")
-    check_plan(max(each.counted for each in trials), reliability, abstain, trials[0].level)
+    check_plan(max(each.cases for each in trials), reliability, abstain, trials[0].level)
     place = -1
     while place + 1 < len(trials) and trials[place + 1].shown >= reliability:
         place += 1
@@ -219,9 +212,10 @@ def _not_shown(
     """Why not even the most cautious will do (rule 3)."""
     first, best = trials[0], _best(trials, abstaining=True)
     there, least = counted(first.counted, "case"), cases_needed(reliability, level=first.level)
-    if first.counted < least:
-        there = f"{there} that {first.recipe} answers"
-        return TooFewCases(_too_few(there, reliability, least), least)
+    there += f" that {first.recipe} answers (of {first.cases})" * (first.counted < first.cases)
+    if 0 < first.counted < least:
+        needed = ceil(least * first.cases / first.counted)
+        return TooFewCases(too_few(there, reliability, needed), needed)
     for each in trials[1:]:
         if each.shown >= reliability and (not each.abstains or each.abstained <= abstain):
             return _alone(first, each, reliability)
@@ -235,16 +229,17 @@ def _not_shown(
         )
     return OutOfReach(
         f"{reliability:g} is out of reach: the best that was tried is right in {best.share:.3f} of "
-        f"{there}, and shown to be in {best.shown:.3f} ({best.recipe}). Voting does not help where "
-        "a model is wrong more often than right: ask in other words, show examples, or take "
-        "another model",
+        f"{counted(best.counted, 'case')}, and shown to be in {best.shown:.3f} ({best.recipe}). "
+        "Voting does not help where a model is wrong more often than right: ask in other words, "
+        "show examples, or take another model",
         best.shown,
     )
 
 
 def _more(trial: Trial, reliability: float) -> int:
-    """How many cases would show it, if more of them would; else 0."""
+    """How many cases, answered or not, would show it, if more of them would; else 0."""
     try:
-        return cases_needed(reliability, 1 - trial.share, trial.level)
+        needed = cases_needed(reliability, 1 - trial.share, trial.level)
+        return ceil(needed * trial.cases / trial.counted)
     except BadOperand:
         return 0

@@ -120,7 +120,7 @@ def variant_in(path: str | os.PathLike[str]) -> Variant:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "it"
         why = f"{place}: {first['msg']}"
-    except (ValueError, RecursionError, Twice) as error:
+    except (ValueError, TypeError, RecursionError, Twice) as error:
         why = str(error)
     raise Usage(f"{path} is no variant that nlpu tune wrote ({one_line(why, 120)})")
 

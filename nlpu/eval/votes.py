@@ -19,7 +19,8 @@ draws less in the mean. Where wrong draws disagree it is right more often.
 Rules
 1. A rule wants no more draws at once than must come before anybody can have won: none is wasted by
    asking for them at the same time, and their order does not matter.
-2. A void draw (it failed, or carries a red flag) is counted as drawn and votes for nobody.
+2. A void draw (it failed, or carries a red flag) is counted as drawn and votes for nobody. After
+   six and no vote it is over: more would hardly be better.
 3. Where nobody has won when the draws are used up, or nobody can any more, nobody has: that is no
    answer, and not a guess.
 4. The formulae are of one p. Inputs differ in theirs, and none with p <= 1/2 gets better by
@@ -39,6 +40,7 @@ from nlpu.checks import COUNT, check
 from nlpu.errors import BadOperand
 from nlpu.eval.bounds import SHARE, OutOfReach
 
+_HOPELESS = 6  # void draws (rule 2)
 _MOST_AHEAD = 8  # draws for each k * k: one race in 20,000 is not over by then at p = 1/2
 
 
@@ -53,6 +55,11 @@ class Tally(NamedTuple):
     def draws(self) -> int:
         """How many draws there were."""
         return sum(self.counts) + self.void
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether there were only void draws, and enough of them (rule 2)."""
+        return self.void >= _HOPELESS and not self.counts
 
     def vote(self, answer: Any, equal: Callable[[Any, Any], Any] = eq) -> Tally:
         """Give the tally with one more draw."""
@@ -108,7 +115,7 @@ class Ahead:
         """Give what the leader lacks, if there are so many draws left."""
         first, second = tally.best()
         lacks = self.k - (first - second)
-        return 0 if lacks <= 0 or lacks > self.most - tally.draws else lacks
+        return 0 if lacks <= 0 or lacks > self.most - tally.draws or tally.hopeless else lacks
 
     def winner(self, tally: Tally) -> int | None:
         """Give the place of the answer that is so far ahead."""
@@ -134,7 +141,8 @@ class Majority:
         """Give how many draws would end it if all of them were for the leader."""
         first, second = tally.best()
         left = self.n - tally.draws
-        return 0 if first > second + left else min((left + second - first) // 2 + 1, left)
+        over = first > second + left or tally.hopeless
+        return 0 if over else min((left + second - first) // 2 + 1, left)
 
     def winner(self, tally: Tally) -> int | None:
         """Give the place of the answer with most votes."""

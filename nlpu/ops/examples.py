@@ -3,20 +3,25 @@
 Rules
 1. An example is checked like a call: its operands against the op's, its result against the type.
 2. What is kept are texts, as the model reads and writes them: they compare and have a digest.
+3. A case says things as a file can: a text, or a choice's value, is what its type reads from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 from nlpu.chat import Chat
-from nlpu.errors import BadOp, BadOperand, ModelError
+from nlpu.errors import BadOp, BadOperand, Malformed, ModelError
 from nlpu.judgement import Judgement
 from nlpu.lifting import check_text
+from nlpu.printing import shown
+from nlpu.types.json_text import Twice, check_once
 from nlpu.types.result import ResultType, result_type
+from nlpu.value import Value
 
 _SAYS_THE_ANSWER = ("", "exact", "set", "number", "judge")  # metrics whose expectation is an answer
 
@@ -51,14 +56,15 @@ def _example(
     if isinstance(given, Example):
         return _again(where, places, result, given)
     operands, expected = _parts(where, [name for name, _ in places], given)
+    is_case = isinstance(given, Mapping) or hasattr(given, "operands")
     texts = tuple(
-        _text(f"operand {name!r} of {where}", kind, content)
+        _text(f"operand {name!r} of {where}", kind, content, is_case)
         for (name, kind), content in zip(places, operands, strict=True)
     )
     if isinstance(expected, Judgement):
         expected = expected.answer
     kind = result_type(bool) if result.kind == "judgement" else result
-    answer = _text(f"the result of {where}", kind, expected)
+    answer = _text(f"the result of {where}", kind, expected, is_case)
     if not answer.strip():
         raise BadOp(f"the result of {where} is empty; an op never gives that")
     return Example(texts, answer)
@@ -81,7 +87,8 @@ def _again(
 
 def _parts(where: str, names: list[str], given: Any) -> tuple[list[Any], Any]:
     if isinstance(given, Mapping):
-        if sorted(given) != ["expected", "operands"] or not isinstance(given["operands"], Mapping):
+        named = given.keys() == {"expected", "operands"}
+        if not named or not isinstance(given["operands"], Mapping):
             raise BadOp(f"{where} must have the keys 'operands', by name, and 'expected'")
         given = SimpleNamespace(**given)
     if hasattr(given, "operands") and hasattr(given, "expected"):
@@ -93,8 +100,9 @@ def _parts(where: str, names: list[str], given: Any) -> tuple[list[Any], Any]:
             )
         operands = given.operands
         if isinstance(operands, Mapping):
-            if sorted(operands) != sorted(names):
-                raise BadOp(f"{where} has operands {', '.join(operands)}, not {', '.join(names)}")
+            if operands.keys() != set(names):
+                found = ", ".join(map(str, operands))
+                raise BadOp(f"{where} has operands {found}, not {', '.join(names)}")
             return [operands[name] for name in names], given.expected
         given = (*operands, given.expected)
     if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != len(names) + 1:
@@ -102,13 +110,28 @@ def _parts(where: str, names: list[str], given: Any) -> tuple[list[Any], Any]:
     return list(given[:-1]), given[-1]
 
 
-def _text(where: str, kind: ResultType, content: Any) -> str:
+def meant(kind: ResultType, item: Any) -> Any:
+    """What an item of a case stands for (rule 3). Raises Twice."""
+    if kind.kind == "text" or not (isinstance(item, str) or kind.kind == "choice"):
+        return item
+    with suppress(BadOperand):
+        kind.check(item, "")
+        return item
+    check_once(str(item))
+    with suppress(Malformed):
+        return kind.parse(str(item))
+    return item  # what it is not, who keeps it says
+
+
+def _text(where: str, kind: ResultType, content: Any, is_case: bool) -> str:
+    if isinstance(content, Value):
+        raise BadOp(f"{where} is a Value, and examples are contents: give v.value")
     try:
-        made = kind.keep(content, where)
+        made = kind.keep(meant(kind, content) if is_case else content, shown(content))
         if isinstance(made, Chat):
-            made.asked(where)
+            made.asked("it")
         text = kind.render(made)
         text.encode()
-    except (BadOperand, UnicodeEncodeError) as error:
+    except (BadOperand, Twice, UnicodeEncodeError) as error:
         raise BadOp(f"{where} does not fit: {error}") from None
     return text

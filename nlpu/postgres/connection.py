@@ -3,6 +3,8 @@
 Rules
 1. A password is in no message: libpq's words about a URL are not passed on, as they may quote it.
 2. What passes (``passing``) may be tried again; all else is told as it is.
+3. Through a pooler, which may give the session to others between two transactions, nothing is
+   prepared: under its name another's statement could be carried out.
 """
 
 from __future__ import annotations
@@ -93,7 +95,11 @@ def _check_ports(ports: str) -> None:
 
 def connect(database: Named) -> Connection:
     """Open a connection, of which every statement is a transaction. Raises psycopg.Error."""
-    return psycopg.connect(**{**_DEFAULTS, **_parts(database.url)}, autocommit=True)
+    db = psycopg.connect(**{**_DEFAULTS, **_parts(database.url)}, autocommit=True)
+    ((backend,),) = db.execute("SELECT pg_backend_pid()").fetchall()
+    if backend != db.info.backend_pid:
+        db.prepare_threshold = None  # rule 3
+    return db
 
 
 def check_holds_all(db: Connection, shown: str) -> None:

@@ -14,6 +14,7 @@ Rules
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -116,11 +117,19 @@ def written(convention: Convention) -> str:
 
 
 def checked(convention: Convention) -> str:
-    """Write a convention, if it does not bear the name of another. Raises Usage."""
+    """Write a convention that somebody gives, if it does not bear the name of another.
+
+    Raises Usage, also for what would be said in none of its words; a journal's is read as it is.
+    """
     if not isinstance(convention, Convention):
         raise Usage(f"a convention is a nlpu.prompt.convention.Convention, not {convention!r:.60}")
     if KNOWN.get(convention.version, convention) != convention:
         raise Usage(f"version {convention.version!r} is another convention: name yours otherwise")
+    strange = {kind for kind, _ in convention.contracts}.difference(get_args(Kind))
+    if strange:
+        raise Usage(f"contracts are of {', '.join(get_args(Kind))}, not of {min(strange)!r}")
+    if re.findall("{operands}|{answer}", convention.example) != ["{operands}", "{answer}"]:
+        raise Usage("an example has {operands} and, behind them, {answer}, each once")
     return written(convention)
 
 

@@ -65,10 +65,10 @@ class Prompt(Sequence[int]):
     """The ids of a prompt; equal to a tuple of the same ids. They are joined when one is asked for.
 
     A server gets the pieces' bytes, so of a long document no copy is made for each call, nor one
-    that the garbage collector has to walk through.
+    that the garbage collector has to walk through. ``size`` is its length.
     """
 
-    __slots__ = ("_ids", "_size", "outlined", "pieces")
+    __slots__ = ("_ids", "outlined", "pieces", "size")
 
     def __init__(
         self, pieces: Iterable[Piece] = (), outlined: Callable[[], Outline] = Outline
@@ -76,7 +76,7 @@ class Prompt(Sequence[int]):
         """``outlined`` gives the outline, where somebody asks for it."""
         self.outlined = outlined
         self.pieces = tuple(pieces)
-        self._size = sum(map(len, map(_ids_of, self.pieces)))
+        self.size = sum(map(len, map(_ids_of, self.pieces)))
         self._ids: tuple[int, ...] | None = None
 
     @property
@@ -92,7 +92,7 @@ class Prompt(Sequence[int]):
         return b"[%b]" % b",".join([piece.json for piece in self.pieces if piece.ids])
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     @overload
     def __getitem__(self, place: int) -> int: ...
@@ -108,7 +108,7 @@ class Prompt(Sequence[int]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Prompt):
-            return self._size == other._size and self.ids == other.ids
+            return self.size == other.size and self.ids == other.ids
         return self.ids == other if isinstance(other, tuple) else NotImplemented
 
     def __hash__(self) -> int:

@@ -51,7 +51,7 @@ from nlpu.checks import (
     maybe,
 )
 from nlpu.engines.first_token import choices_of
-from nlpu.engines.room import check_room
+from nlpu.engines.prompt_checks import check_room
 from nlpu.engines.stops import before_stop
 from nlpu.errors import Cancelled, NlpuError
 from nlpu.errors import Usage as Wrong

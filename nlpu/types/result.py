@@ -102,6 +102,7 @@ class ResultType:
     ``notes`` are what the fields of a record say of themselves, for the prompt; ``about`` is what
     the annotation says and no schema does (``descriptions``). ``exact`` says that numbers keep all
     their digits, ``sets`` that a content may hold some, and ``times`` dates and such.
+    ``probabilities`` says that the engine is asked how likely each choice is.
     """
 
     kind: Kind
@@ -114,11 +115,11 @@ class ResultType:
     sets: bool = field(default=False, compare=False, repr=False)
     times: bool = field(default=False, compare=False, repr=False)
     about: str = field(default="", compare=False, repr=False)
+    probabilities: bool = field(init=False, compare=False, repr=False)
 
-    @property
-    def probabilities(self) -> bool:
-        """Whether the engine is asked for the probability of each choice."""
-        return self.kind == "judgement"
+    def __post_init__(self) -> None:
+        """Note what each call looks at."""
+        object.__setattr__(self, "probabilities", self.kind == "judgement")
 
     @property
     def one(self) -> str:

@@ -33,7 +33,7 @@ from nlpu.eval.speed import Pace, Reading, Repeats
 from nlpu.isa import TRUTH_TABLES
 from nlpu.runtime.bench.report import percentile
 from nlpu.runtime.bench.throughput_profiles import nonce, profile, sessions
-from nlpu.runtime.eval.corrections import Subject, Unsure, ask
+from nlpu.runtime.eval.corrections.correction import Subject, Unsure, ask
 from nlpu.runtime.eval.planning import is_right
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.handle import state_of

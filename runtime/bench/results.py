@@ -18,7 +18,7 @@ import typer
 from nlpu import MissingPart, Usage
 from nlpu.engines.models.known import model_name
 from nlpu.extras import adding
-from nlpu.private import make_file
+from nlpu.owner_only import make_file
 from nlpu.runtime.settings import read as read_settings
 
 Figures = dict[str, Any]

@@ -35,7 +35,7 @@ from nlpu.runtime.bench.paces import Way, as_it_is, asked, cases_for, right_of, 
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.bench.servers import target as target_of
 from nlpu.runtime.bench.side_by_side import at_target
-from nlpu.runtime.eval.corrections import Subject
+from nlpu.runtime.eval.corrections.correction import Subject
 from nlpu.runtime.terminal.eval.subjects import subject_of
 
 LEVELS, QUICK = (1, 8, 32), (4,)

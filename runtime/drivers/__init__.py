@@ -6,7 +6,7 @@ from nlpu.lazy import door
 
 if TYPE_CHECKING:
     from nlpu.runtime.drivers.arithmetic import calculate
-    from nlpu.runtime.drivers.asking import ask
+    from nlpu.runtime.drivers.ask_person import ask
     from nlpu.runtime.drivers.clocks import clock
     from nlpu.runtime.drivers.driver import fencing_token, idempotency_key
     from nlpu.runtime.drivers.folder import files
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "McpServer": "nlpu.runtime.drivers.mcp",
-    "ask": "nlpu.runtime.drivers.asking",
+    "ask": "nlpu.runtime.drivers.ask_person",
     "calculate": "nlpu.runtime.drivers.arithmetic",
     "clock": "nlpu.runtime.drivers.clocks",
     "fencing_token": "nlpu.runtime.drivers.driver",

@@ -34,7 +34,7 @@ from typing import Any
 from nlpu.checks import PATH, check
 from nlpu.errors import Usage
 from nlpu.label import Label, label_text
-from nlpu.private import make_file
+from nlpu.owner_only import make_file
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.usage import usage_of
 from nlpu.runtime.journal.edits import Ancestor, Edits

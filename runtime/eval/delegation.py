@@ -39,10 +39,10 @@ from nlpu.eval.routes import Part, Route, Routes, Step, routes_of
 from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Op
 from nlpu.printing import one_line
-from nlpu.runtime.eval.cascades import cascade
-from nlpu.runtime.eval.corrections import Corrected, Subject, Unsure, ask
+from nlpu.runtime.eval.corrections.cascades import cascade
+from nlpu.runtime.eval.corrections.correction import Corrected, Subject, Unsure, ask
+from nlpu.runtime.eval.corrections.voting import ahead_by
 from nlpu.runtime.eval.planning import asked_now
-from nlpu.runtime.eval.voting import ahead_by
 from nlpu.runtime.graph.node import Scope, current_scope
 from nlpu.runtime.run import RunState
 from nlpu.value import remembered, see

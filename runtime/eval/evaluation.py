@@ -42,7 +42,7 @@ from nlpu.lifting import lift
 from nlpu.ops.op import Check, Op
 from nlpu.printing import shown
 from nlpu.prompt.convention import DEFAULT
-from nlpu.runtime.eval.corrections import Unsure
+from nlpu.runtime.eval.corrections.correction import Unsure
 from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import Spawn, spawn, spawn_issued, spawn_ready

@@ -33,21 +33,22 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from nlpu.checks import RATE, check
 from nlpu.errors import BadOp, BadOperand, ModelError, Usage
+from nlpu.eval.bounds import check_plan
 from nlpu.eval.cases import Case, cases_of
 from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.likeness import alike
 from nlpu.eval.matching import plain, text_of
 from nlpu.eval.metrics import means_the_same
 from nlpu.eval.questions import Given, Question, questions
-from nlpu.eval.recipes import Choice, Chosen, Trial, check_plan, choose
+from nlpu.eval.recipes import Choice, Chosen, Trial, choose
 from nlpu.eval.votes import Rule, needs
 from nlpu.judgement import Judgement
 from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Call, Op
 from nlpu.printing import counted, one_line
-from nlpu.runtime.eval.corrections import Corrected, Subject, Unsure, ask, called
+from nlpu.runtime.eval.corrections.correction import Corrected, Subject, Unsure, ask, called
+from nlpu.runtime.eval.corrections.voting import Vote, ahead_by
 from nlpu.runtime.eval.evaluation import check_ops
-from nlpu.runtime.eval.voting import Vote, ahead_by
 from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import Spawn
 from nlpu.value import Value, current, remembered, see
@@ -132,13 +133,14 @@ def reliable(
     if scope is not None:
         chosen = Chosen.of(op.name, reliability, choice, sheet=kept["sheet"])
         scope.run.chosen[f"{scope.path} {len(scope.run.chosen)}"] = chosen
-    found = next((each for each in tried if called(each) == choice.trial.recipe), None)
-    if found is None:
+    *before, name = [each.recipe for each in choice.trials[: choice.place + 1]]
+    found = [each for each in tried if called(each) == name][before.count(name) :]
+    if not found:
         raise Usage(
-            f"the run chose {choice.trial.recipe} when it began, which is none of the recipes now: "
+            f"the run chose {name} when it began, which is none of the recipes now: "
             "name it among them, or begin anew"
         )
-    return Reliable(found, choice)
+    return Reliable(found[0], choice)
 
 
 def _is_sheet(cases: Any) -> bool:

@@ -37,9 +37,9 @@ from nlpu.printing import counted
 from nlpu.processor import FREE, Processor
 from nlpu.reliability import Reliability, Reliably
 from nlpu.runtime import settings
-from nlpu.runtime.eval.corrections import Corrected, Subject, ask, called
+from nlpu.runtime.eval.corrections.correction import Corrected, Subject, ask, called
+from nlpu.runtime.eval.corrections.voting import Vote, ahead_by
 from nlpu.runtime.eval.planning import asked_now, digest_of, ladder, read_off
-from nlpu.runtime.eval.voting import Vote, ahead_by
 from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.node import Node, current_scope
 from nlpu.runtime.graph.spawning import Spawn, spawn_issued, spawn_ready
@@ -204,13 +204,13 @@ def _sheets(run: RunState) -> list[Datasheet]:
 
 
 def _not_measured(run: RunState, op: Op[Any], asked: Reliability) -> NotMeasured:
-    there = _sheets(run)
+    there, calls = _sheets(run), " of all calls" if asked.steps == 1 else ""
     said = "the computer has no datasheet (sheets=, --sheets, or sheets in nlpu.toml)"
     if there:
         told = dict.fromkeys(_lacks(sheet, op, run) for sheet in there)
         said = f"none of {counted(len(there), 'datasheet')} tells of that: {'; '.join(told)}"
     return NotMeasured(
-        f"{op.name} is to be right in {asked} of all calls, and {said}. To make one: nlpu bench "
+        f"{op.name} is to be right in {asked}{calls}, and {said}. To make one: nlpu bench "
         f"datasheet {op.name} --output {op.name}.json (of an op of yours: FILE.py:{op.name} --data "
         "CASES, a file of operands with the answers that are expected); or plan with cases in the "
         f"program: reliable({op.name}, {asked.share:g}, cases)"

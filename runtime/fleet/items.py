@@ -28,8 +28,8 @@ from typing import Any
 from nlpu.errors import HostError, JournalDamaged, ModelError, NlpuError, StorageFailed, root_of
 from nlpu.file_lock import Lock
 from nlpu.label import Label, label_of, label_text
+from nlpu.owner_only import make_dir, make_file
 from nlpu.printing import one_line
-from nlpu.private import make_dir, make_file
 from nlpu.runtime.fleet.item import Ended
 from nlpu.runtime.fleet.share import Took
 from nlpu.runtime.journal.where import Where

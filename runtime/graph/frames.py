@@ -24,8 +24,8 @@ def _is_own_module(name: str) -> bool:
 
 def _asking() -> FrameType | None:
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and is_own(frame):
-        frame = frame.f_back
+    while frame is not None and _is_own_module(str(frame.f_globals.get("__name__", ""))):
+        frame = frame.f_back  # as is_own, which would be a call for each
     return frame
 
 

@@ -27,7 +27,8 @@ def room_for(run: RunState, op: Op[Any], rest: tuple[Any, ...]) -> int:
     if room < 2 * _bound_of_call(op):
         raise BadOperand(
             f"{op.name}.reduce cannot shrink: two answers of {op.max_tokens} tokens do not fit the "
-            f"{room} tokens that the window of {processor.name} leaves; lower max_tokens"
+            f"{max(room, 0)} tokens that the window of {processor.name} leaves; "
+            f"{'show fewer examples, or ' if op.examples else ''}lower max_tokens"
         )
     return room
 

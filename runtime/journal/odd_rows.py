@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 Checksums that hold say that a journal is as it was written, not that a run wrote it. Who reads the
 rows of a run (``archive``, ``resume``) gets them through here: each is of a form that ``writer``
-writes (``row_forms``), and each text that a row names is there. What only several rows together can
-tell (a result without a call) shows when they are folded.
+writes (``row_checks``), and each text that a row names is there. What only several rows together
+can tell (a result without a call) shows when they are folded.
 
 Rules
 1. Whatever is odd is JournalDamaged, and names the row.
@@ -21,7 +21,7 @@ from typing import Any
 from nlpu.errors import JournalDamaged
 from nlpu.runtime.journal.file import damaged
 from nlpu.runtime.journal.records import OddRow, Past, fold, past_of
-from nlpu.runtime.journal.row_forms import FORMS, Texts
+from nlpu.runtime.journal.row_checks import FORMS, Texts
 from nlpu.runtime.journal.store import Row, RunLog
 from nlpu.runtime.journal.where import Where
 

@@ -28,11 +28,12 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from nlpu.private import make_dir, make_file
+from nlpu.owner_only import make_dir, make_file
 from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.store import text_hash
 from nlpu.runtime.journal.where import Where
@@ -46,7 +47,13 @@ _known: dict[Path, bytes] = {}  # secrets read by this process
 def state_dir() -> Path:
     """Name the user's directory for what must outlive caches and comes with no file."""
     place = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(os.path.abspath(os.path.expanduser(place)), "nlpu")
+    return _state_dir(place, os.environ.get("HOME")).absolute()
+
+
+@lru_cache(8)  # each run of a fleet has a mark
+def _state_dir(place: str, home: str | None) -> Path:
+    """Expand it. home: what ``~`` depends on."""
+    return Path(os.path.normpath(os.path.expanduser(place)), "nlpu")
 
 
 # -- marks -----------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ Rules
    first that does not hold.
 4. One process owns a journal while it is open, by whatever link (a lock beside it); a second is
    told who.
-5. A new file is its owner's alone (``nlpu.private``).
+5. A new file is its owner's alone (``nlpu.owner_only``).
 6. A file of an earlier format, with one chain and one numbering for all its runs (``joint``), goes
    on as it is: it is read as a whole.
 
@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nlpu.errors import JournalDamaged
-from nlpu.private import make_file
+from nlpu.owner_only import make_file
 from nlpu.runtime.journal.buffered import CHAIN_BYTES, Buffered, Space, place
 from nlpu.runtime.journal.file import (
     ERRORS,

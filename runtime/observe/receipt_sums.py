@@ -138,9 +138,10 @@ def receipt_of(run: RunState) -> Receipt:
 def _poor_judgements(run: RunState) -> int:
     processor = run.ports.processors.find
     return sum(
-        bool(poverty(asks.op, processor(asks.op.processor), peek_content(node)))
+        bool(poverty(asks.op, processor(asks.op.processor), content))
         for node in run.root.subtree()
-        if isinstance(asks := node.node_work, Call) and isinstance(peek_content(node), JUDGED)
+        if isinstance(content := peek_content(node), JUDGED)
+        and isinstance(asks := node.node_work, Call)
     )
 
 

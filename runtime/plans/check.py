@@ -25,7 +25,7 @@ from nlpu.errors import BadProgram, NlpuError
 from nlpu.ops.op import Op
 from nlpu.runtime.drivers.driver import Driver
 from nlpu.runtime.plans.bounds import Bounds, Given
-from nlpu.runtime.plans.kinds import Known, Many, fits, of_literal, of_type, said
+from nlpu.runtime.plans.known import Known, Many, fits, of_literal, of_type, said
 from nlpu.runtime.plans.plan import Outside, Param, Plan, Ref, Step, refs
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.text import split

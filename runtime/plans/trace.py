@@ -39,7 +39,7 @@ from nlpu.runtime.drivers.driver import Drive
 from nlpu.runtime.graph.kinds import First
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.spawning import Spawn
-from nlpu.runtime.plans import nodes as graph
+from nlpu.runtime.plans import run_nodes as graph
 from nlpu.runtime.plans.lexer import NAME, RESERVED
 from nlpu.runtime.plans.plan import (
     Condition,

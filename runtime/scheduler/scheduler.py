@@ -226,7 +226,7 @@ class Scheduler(Board):
             what = f"the tokenizer of {queue.processor.name} failed: {described(error)}"
             self.close(run, node, error if isinstance(error, NlpuError) else HostError(what))
             return None
-        most = run.most(op, queue.processor, len(ids))
+        most = run.most(op, queue.processor, ids.size)
         if not run.ledger.reserve(most):
             heappush(run.ledger.blocked, (-node.call_rank, seq, node))
             if run.counts.in_flight == 0 and run.ledger.reserved.calls == 0:  # it never will

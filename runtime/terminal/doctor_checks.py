@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from nlpu.engines.by_kind import check_kind
 from nlpu.engines.embedded.gguf import metadata_of
+from nlpu.engines.hub_engine import check_kind
 from nlpu.engines.models import DEFAULT_MODEL, installed_model, known_models
 from nlpu.errors import NlpuError, UnknownProcessor
 from nlpu.extras import adding, adding_weights
-from nlpu.private import open_to_others
+from nlpu.owner_only import open_to_others
 from nlpu.runtime.journal import own
 from nlpu.runtime.journal.places import journals, local
 from nlpu.runtime.journal.where import Place
@@ -293,7 +293,7 @@ def _server(url: str, group: str, model: str | None = None) -> Check:
 
 
 async def _asked(url: str, model: str | None) -> str:
-    from nlpu.engines import named_engine  # several URLs are servers of one model
+    from nlpu.engines.registry import named_engine  # several URLs are servers of one model
 
     engine = named_engine(url, model, api_key())
     try:

@@ -18,7 +18,7 @@ def have_model(engine: Any, model: str | None) -> None:
     """
     if engine not in _ENGINES or model is None:
         return
-    from nlpu.engines.by_kind import check_kind  # here: few commands fetch
+    from nlpu.engines.hub_engine import check_kind  # here: few commands fetch
 
     try:
         installed_model(model)

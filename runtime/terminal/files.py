@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 
 from nlpu.errors import Usage
-from nlpu.private import make_file
+from nlpu.owner_only import make_file
 
 
 def write_file(path: Path, text: str) -> None:

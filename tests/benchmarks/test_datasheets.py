@@ -313,8 +313,23 @@ def test_readings_say_what_they_are() -> None:
         ("tokens", [-5, 1], "ops.judge.tokens.0"),
         ("cases", [], "ops.judge.cases"),
         ("temperature", "hot", "ops.judge.temperature"),
+        ("temperature", 0, "ops.judge.temperature: Input should be greater than 0"),
+        ("cases", [{"id": "a", "draws": [-5]}], "ops.judge.cases.0.draws.0"),
+        ("cases", [{"id": "a", "draws": [-1], "right": [-1]}], "ops.judge.cases.0.right.0"),
+        ("cases", [{"id": "a", "draws": [0], "once": -2}], "ops.judge.cases.0.once"),
+        ("cases", [{"id": "a", "draws": [0]}] * 9, "ops.judge.cases: .*a case is there twice"),
+        (
+            "cases",
+            [{"id": str(n), "draws": [0], "asked": "ff"} for n in range(9)],
+            "ops.judge.cases: .*a case is there twice",
+        ),
+        ("judged", [[7.5, True]], "ops.judge.judged.0.0"),
+        ("judged", [[float("nan"), True]], "ops.judge.judged.0.0"),
     ],
-    ids=["nan", "negative", "no cases", "text"],
+    ids=[
+        *("nan", "negative", "no cases", "text", "cold", "a draw", "a void one", "once"),
+        *("an id twice", "operands twice", "surer than sure", "nan sure"),
+    ],
 )
 def test_a_sheet_with_impossible_figures_is_none(
     tmp_path: Path, place: str, given: Any, says: str

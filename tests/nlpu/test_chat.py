@@ -78,6 +78,7 @@ def test_a_chat_grows_by_making_a_longer_one() -> None:
         (lambda: chat_of("Hi", "so \ud800"), r"turn 2 of a chat has a lone surrogate \(U\+D800\)"),
         (lambda: said(Chat(), "system", "Be."), "of the user or the assistant, not of 'system'"),  # type: ignore[call-overload]
         (lambda: Chat((("user",),)), "each .role, text."),  # type: ignore[arg-type]
+        (lambda: Chat(({"role": "user", "content": "Hi"},)), "each .role, text."),  # type: ignore[arg-type]
         (lambda: said("Hi", "user", "Be."), "not to str"),  # type: ignore[call-overload]
     ],
 )
@@ -157,6 +158,14 @@ def test_labels_are_joined() -> None:
     assert execute(program, USER, USER).result == (USER, USER)
 
 
+def test_who_speaks_may_be_a_value_too() -> None:
+    def program() -> Any:
+        spoken = said(chat_of("One?"), Value("assistant", UNTRUSTED), "One.")  # type: ignore[call-overload]
+        return spoken.label, spoken
+
+    assert execute(program).result == (UNTRUSTED, chat_of("One?", "One."))
+
+
 def test_what_an_untrusted_turn_leads_to_cannot_send() -> None:
     @driver(effect="external", roles={"body": "content"})
     def send(body: str) -> bool:
@@ -217,6 +226,9 @@ def test_a_chat_that_does_not_fit_is_refused_and_its_newest_turns_fit() -> None:
     long = chat_of(*("x" * 50 for _ in range(41)))
     run = execute(program, long, engine=Scripted("So.", window=1000))
     assert isinstance(run.error, DoesNotFit)
+    assert "drop the oldest turns with chat.newest()" in str(run.error)
+    assert "split" not in str(run.error)  # a chat cannot be mapped over in parts
+    assert "operands: chat (the chat) 2050;" in str(run.error)  # of what is said
     room = 1000 - CODEC.overhead(talk) - talk.max_tokens
     left = long.newest(lambda chat: CODEC.chat_tokens(chat) <= room)
     run = execute(program, left, engine=Scripted("So.", window=1000))

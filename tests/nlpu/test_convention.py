@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kit import echo, execute, finish, merge, resumed
 from pydantic import BaseModel, Field
 
-from nlpu import nlop, op
+from nlpu import Value, nlop, op
 from nlpu.errors import BadOp, Usage
 from nlpu.eval.cases import cases_of
 from nlpu.isa import answer, classify, extract, judge, summarize
@@ -195,6 +195,13 @@ def test_conventions_are_values() -> None:
             SECOND.using(**{name: wrong})
     with pytest.raises(Usage, match="version '2' is another convention"):
         checked(SECOND.using(reminder=()))
+    for example in ("", "{operands}", "{answer}{operands}", "{operands}{answer}{answer}"):
+        with pytest.raises(Usage, match="an example has "):
+            checked(SECOND.using(version="mine", example=example))
+    odd = SECOND.using(version="mine", contracts=(("boolean", "Say yes or no."),))
+    with pytest.raises(Usage, match=r"contracts are of text, .*, not of 'boolean'"):
+        checked(odd)
+    assert read(written(odd)) == odd  # as a journal may have it
     for wrong in ("[]", "{", '{"version": "9"}', '{"version": 1, "fence": 2}'):
         with pytest.raises(Usage, match="this is no convention"):
             read(wrong)
@@ -240,6 +247,10 @@ def test_examples_are_checked_as_calls_are() -> None:
         ([(3, "glad")], "operand 'text' of example 1"),
         ("Hurrah!", "a list of"),
         ([{"operands": {"word": "x"}, "expected": "sad"}], "has operands word, not text"),
+        ([{"operands": {3: "x"}, "expected": "sad"}], "has operands 3, not text"),
+        ([{1: "x", "expected": "sad"}], "keys 'operands', by name, and 'expected'"),
+        ([(Value("Hurrah!"), "glad")], "operand 'text' of example 1 .* is a Value"),
+        ([("Hurrah!", Value("glad"))], "the result of example 1 .* is a Value, .* give v.value"),
     ):
         with pytest.raises(BadOp, match=why):
             mood.using(examples=wrong)

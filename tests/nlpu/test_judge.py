@@ -87,6 +87,7 @@ def test_other_ops_read_it_as_json() -> None:
         ([("yes", 0.6), ("no", 0.2)], (0.75, 0.25)),
         ([("y", 0.1), ("ye", 0.1), ("yes", 0.1), ("n", 0.1)], (0.75, 0.25)),
         ([(" yes", 0.5), ("Yes", 0.4), ("", 0.3), ("yesterday", 0.2)], (1.0, 0.0)),
+        ([("Yes", 0.6), ("NO", 0.2), ("yes", 0.0), (" No", 0.2)], (0.6, 0.4)),  # nothing held it
         ([("maybe", 1.0)], ()),
         ([], ()),
     ],
@@ -296,8 +297,9 @@ def test_a_server_that_does_not_tell_is_at_fault(told: Any) -> None:
     usage = {"prompt_tokens": 1, "completion_tokens": 1}
     choice = {"text": "yes", "finish_reason": "stop", "logprobs": told}
     answer = json.dumps({"choices": [choice], "usage": usage}).encode()
-    with pytest.raises(ServerFault, match="did not tell how likely"):
+    with pytest.raises(ServerFault, match="did not tell how likely") as raised:
         read_reply(dialect, ASKED, answer)
+    assert not raised.value.transient and raised.value.generated == 1
     knowing = replace(dialect, begun={judge.result.constraint.spec: ((1,), (2,))})
     with pytest.raises(ServerFault, match="did not tell how likely"):
         read_reply(knowing, ASKED, answer)

@@ -70,7 +70,7 @@ def test_several_models_are_compared_and_resumed(
     nlpu: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "nlpu.engines.named_engine", lambda engine, name, key: Scripted(said, model=name)
+        "nlpu.engines.registry.named_engine", lambda engine, name, key: Scripted(said, model=name)
     )
     words = ("--data", data(tmp_path), "--models", "a,b", "--engine", "http://127.0.0.1:1")
     ended = nlpu("eval", "answer", *words, "--calls", "5", "--price", "1,2")

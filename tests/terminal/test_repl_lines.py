@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nlpu.errors import Usage
-from nlpu.runtime.terminal.repl.lines import COMMANDS, Line, instruction, parse, references
+from nlpu.runtime.terminal.repl.commands import COMMANDS
+from nlpu.runtime.terminal.repl.lines import Line, instruction, parse, references
 
 THERE = {
     "VALUE": ["_1", "_2", "essay"],

@@ -11,8 +11,8 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from repl_kit import Opened, opened, place, short, told
 
+from nlpu.runtime.terminal.repl.commands import COMMANDS
 from nlpu.runtime.terminal.repl.folding import Folding
-from nlpu.runtime.terminal.repl.lines import COMMANDS
 from nlpu.runtime.terminal.repl.prompt import Words
 from nlpu.testing.scripted import Scripted
 

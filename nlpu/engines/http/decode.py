@@ -33,7 +33,7 @@ from nlpu.engines.http.choices import told
 from nlpu.engines.http.encode import Dialect
 from nlpu.engines.http.events import Events, Unreadable
 from nlpu.engines.http.finish import declined, finish_of, later
-from nlpu.engines.http.thinking import Thinking, unopened
+from nlpu.engines.http.thinking_tags import Thinking, unopened
 from nlpu.engines.http.usage import counts, parted
 from nlpu.engines.stops import Ending, before_stop
 from nlpu.errors import NlpuError, ServerFault
@@ -263,10 +263,13 @@ def _weighed(dialect: Dialect, request: Request, reply: Reply, logprobs: Any) ->
     with suppress(LookupError, TypeError, AttributeError, ValueError, OverflowError):
         found = told(request, begun, dialect.tokens, logprobs)  # or else it told nothing
     if not found.probabilities:
-        raise ServerFault(
+        fault = ServerFault(
             f"{dialect.where} did not tell how likely the choices were."
             " Start it without limits on logprobs, or use a result of type bool."
         )
+        fault.transient = False  # it answered, and will the same
+        fault.generated = reply.usage.completion_tokens
+        raise fault
     return found.of(reply)
 
 

@@ -68,7 +68,7 @@ from nlpu.engines.http.receive import received, whole
 from nlpu.engines.http.together import Replies, Together, may_gather
 from nlpu.engines.http.transport import Answer, Target
 from nlpu.engines.parameters import COMMON, VLLM
-from nlpu.engines.room import check_room
+from nlpu.engines.prompt_checks import check_room
 from nlpu.errors import Cancelled, ModelError, NlpuError, Usage
 from nlpu.printing import one_line
 from nlpu.tokens import tokenizer_in

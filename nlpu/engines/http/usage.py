@@ -19,6 +19,7 @@ from nlpu.wire import Request, Usage
 _CHARS_PER_TOKEN = 4
 _MOST_CHARS = 12  # of a token, in any usual text
 _MOST_TOKENS = 2**53
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
 
 
 def counts(dialect: Dialect, request: Request, text: str, usage: Any, metrics: Any = None) -> Usage:
@@ -30,11 +31,8 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any, metrics: A
     prompt = _any(usage, "prompt_tokens", "input_tokens")
     told = completion is not None and (completion > 0 or not text or dialect.vllm)
     if prompt is not None and completion is not None and told:  # a text has tokens
-        cached = _any(usage.get("prompt_tokens_details"), "cached_tokens") or _any(
-            usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
-        )
         thought = min(_thought(usage), completion)
-        return Usage(prompt, completion, min(cached or 0, prompt), thought, _waited(metrics))
+        return Usage(prompt, completion, min(_cached(usage), prompt), thought, _waited(metrics))
     if dialect.vllm:
         raise ServerFault(f"{dialect.where} gave no token counts. Look at its log.")
     size = sum(1 if isinstance(p, int) else len(p.content) for p in request.prompt)
@@ -45,8 +43,15 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any, metrics: A
     return Usage(_estimate(size), completion)
 
 
+def _cached(usage: dict[str, Any]) -> int:
+    details = usage.get("prompt_tokens_details")
+    said = details and _any(details, "cached_tokens")
+    return said or _any(usage, *_CACHED) or 0
+
+
 def _thought(usage: dict[str, Any]) -> int:
-    said = _any(usage.get("completion_tokens_details"), "reasoning_tokens")
+    details = usage.get("completion_tokens_details")
+    said = details and _any(details, "reasoning_tokens")
     return said or _any(usage, "reasoning_tokens") or 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nlpu.errors import Usage
 
@@ -82,6 +83,7 @@ def known_models() -> tuple[KnownModel, ...]:
     return _KNOWN
 
 
+@lru_cache(256)  # each yes or no that comes asks
 def known_model(name: str) -> KnownModel | None:
     """Find a model by its short name or an alias, in capitals or not."""
     return _BY_NAME.get(name.lower())

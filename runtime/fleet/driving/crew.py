@@ -172,13 +172,14 @@ class Crew(Steps):
         for each in inputs_of(self._program, self._entries):
             chunk.append(each)
             self._total += 1
+            self._stay()  # inputs may come slowly
             if len(chunk) == _CHUNK:
                 desk.enter(chunk)
                 chunk.clear()
         if chunk:
             desk.enter(chunk)
         desk.reopen(retry=plan.retry)
-        self._begun = True
+        self._begun, self._tend_s = True, 0.0
 
     def step(self, timeout_s: float = inf) -> list[Item]:
         """Give the items that are there, or wait for some. Raises StorageFailed, RunBusy."""
@@ -217,19 +218,12 @@ class Crew(Steps):
 
     def _tend(self) -> None:
         """Stay the driver, hear why the batch is to end, and keep the workers up."""
-        now = time.monotonic()
-        if now >= self._end_s:
+        if time.monotonic() >= self._end_s:
             self.stop(
                 DeadlineExceeded(f"the batch's {self._plan.budget.seconds:g} seconds ran out")
             )
-        if now < self._tend_s or self.error is not None:
+        if self.error is not None or not self._stay():
             return
-        self._tend_s = now + _TEND_S
-        try:
-            self.desk.beat()
-        except RunBusy as followed:
-            self.error = followed  # another drives it by now: nobody is stopped
-            raise
         self._hear()
         left, self.counts.in_flight = self.desk.left()
         if left < self._left:
@@ -239,6 +233,19 @@ class Crew(Steps):
             error = self._keeper.keep_up(self.desk)
             if error is not None:
                 self.stop(error)
+
+    def _stay(self) -> bool:
+        """Stay the driver, if that is due; gives whether it was. Raises RunBusy."""
+        now = time.monotonic()
+        if now < self._tend_s:
+            return False
+        self._tend_s = now + _TEND_S
+        try:
+            self.desk.beat()
+        except RunBusy as followed:
+            self.error = followed  # another drives it by now: nobody is stopped
+            raise
+        return True
 
     def _hear(self) -> None:
         why = self.desk.stopped()

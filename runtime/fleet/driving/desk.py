@@ -87,6 +87,7 @@ class Desk(BatchRows):
             return
         self.stop(Interrupted("the batch was begun again with other limits, or on another server"))
         while any(each.alive for each in self.hands()):
+            self.beat()
             time.sleep(_PAUSE_S)
 
     def begin(self) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nlpu.private import make_dir, make_file
+from nlpu.owner_only import make_dir, make_file
 from nlpu.runtime.journal.where import Database
 
 

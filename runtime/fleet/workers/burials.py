@@ -17,13 +17,12 @@ Rules
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from nlpu.label import label_text
-from nlpu.postgres.connection import Connection
+from nlpu.postgres.connection import Connection, connect
 from nlpu.runtime.fleet.former import Unfinished
 from nlpu.runtime.fleet.items import Kept
 from nlpu.runtime.fleet.outcomes import recorded
@@ -62,24 +61,33 @@ def _settled(db: Connection, seat: Seat, asked: dict[str, Any]) -> bool:
     if not db.execute(sql.DEAD.encode(), asked).fetchall():
         return False
     db.execute(sql.BURY.encode(), asked)
-    what = LENT
-    before, spent = took_of(db.execute(sql.SPENT.encode(), asked).fetchone()[0]), list[Took]()
-    for run, state, took, start, earlier in db.execute(sql.LEFT.encode(), asked).fetchall():
-        now = took_of(took)
-        if state == "open":
-            what = LOOK
-            now = _left(db, seat, {**asked, "run": run}, took_of(earlier))
-        spent.append(without(now, took_of(start)))
+    before = took_of(db.execute(sql.SPENT.encode(), asked).fetchone()[0])
+    rows = db.execute(sql.LEFT.encode(), asked).fetchall()
+    spent = [without(took_of(row[2]), took_of(row[3])) for row in rows if row[1] != "open"]
+    left = [row for row in rows if row[1] == "open"]
+    if left:
+        spent += _given_back(db, seat, asked, left)
     db.execute(sql.SHUT.encode(), asked)
     db.execute(sql.TOOK_ALL.encode(), {**asked, "spent": json.dumps(summed(spent))})
     db.execute(sql.SPEND.encode(), {**asked, "spent": json.dumps(summed([before, *spent]))})
-    db.execute(sql.CALL.encode(), {"said": f"{what} {asked['journal']}"})
+    db.execute(sql.CALL.encode(), {"said": f"{LOOK if left else LENT} {asked['journal']}"})
     return True
 
 
-def _left(db: Connection, seat: Seat, asked: dict[str, Any], before: Took) -> Took:
+def _given_back(
+    db: Connection, seat: Seat, asked: dict[str, Any], left: list[Any]
+) -> Iterator[Took]:
+    """Free the runs that are open; gives what each took since it was claimed (rule 2)."""
+    with connect(seat.database) as beside:  # where it lets nobody in, that is waited for
+        store = PostgresStore(seat, read_only=True, db=beside)
+        for run, _, _, start, earlier in left:
+            log = log_of(store, run)
+            now = _left(db, log, {**asked, "run": run}, took_of(earlier))
+            yield without(now, took_of(start))
+
+
+def _left(db: Connection, log: RunLog, asked: dict[str, Any], before: Took) -> Took:
     """Free a run, or tell its end, which its worker did not come to; gives what it took."""
-    log = _log(seat, asked["run"])
     now, ended = before, None
     if log.rows:
         past = past_in(log)
@@ -88,12 +96,6 @@ def _left(db: Connection, seat: Seat, asked: dict[str, Any], before: Took) -> To
     told = {"took": json.dumps(now)} if ended is None else columns(ended)
     db.execute((sql.FREE if ended is None else sql.END).encode(), {**asked, **told})
     return now
-
-
-def _log(seat: Seat, run: int) -> RunLog:
-    """The rows of a run (rule 2)."""
-    with closing(PostgresStore(seat, read_only=True)) as store:
-        return log_of(store, run)
 
 
 def columns(kept: Kept) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from typing import Final
 
 TICK_S: Final = 0.2
 LOOKS_A_S: Final = 32.0  # of all workers of a batch together
-_LOOKS_A_LEASE: Final = 5  # at least
+_LOOKS_A_LEASE: Final = 5  # about
 _KIN_S: Final = 1.0
 _GOLDEN: Final = 0.618  # multiples of it are spread evenly over a unit
 

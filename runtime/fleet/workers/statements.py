@@ -80,12 +80,11 @@ REOPEN: Final = """
 OUTCOMES: Final = """
     SELECT index, name, nth, id, run, state, side, body, label, took FROM nlpu.work
     WHERE journal = %(journal)s AND wanted AND index >= %(start)s AND state <> 'open'
-        AND index <> ALL(%(given)s) ORDER BY index LIMIT %(most)s"""
+        AND index NOT IN (SELECT unnest(%(given)s::int8[])) ORDER BY index LIMIT %(most)s"""
 COUNTS: Final = f"""
-    SELECT count(*) FILTER (WHERE state = 'open'),
-        count(*) FILTER (WHERE state = 'open' AND worker IN (
-            SELECT id FROM nlpu.worker WHERE journal = %(journal)s AND until_s > {T}))
-    FROM nlpu.work WHERE journal = %(journal)s AND wanted"""
+    SELECT count(*), count(*) FILTER (WHERE worker IN (
+        SELECT id FROM nlpu.worker WHERE journal = %(journal)s AND until_s > {T}))
+    FROM nlpu.work WHERE journal = %(journal)s AND wanted AND state = 'open'"""
 LEFT_TO_WORKERS: Final = f"""
     SELECT run FROM nlpu.work WHERE journal = %(journal)s AND wanted AND state = 'open'
     AND cardinality(deaths) < {MOST_DEATHS} LIMIT 1"""
@@ -134,10 +133,13 @@ BEAT: Final = f"""
             AND (split_part(owner, ' ', 1), split_part(owner, ' ', 3)) = (%(host)s, %(space)s)
             ORDER BY id <= %(worker)s, id LIMIT 1) AS next) AS beside
     WHERE b.journal = %(journal)s"""
+# Nobody holds it where the last of those that were heard of had left, as all others were late.
 KEEP: Final = f"""
-    UPDATE nlpu.journal SET until_s = {T} + %(lease)s, changed_s = {T}
-    WHERE id = %(journal)s AND owner = %(workers)s AND changed_s <= {T} - {KEEP_S}"""
+    UPDATE nlpu.journal SET owner = %(workers)s, until_s = {T} + %(lease)s, changed_s = {T}
+    WHERE id = %(journal)s AND owner IN (%(workers)s, '') AND changed_s <= {T} - {KEEP_S}"""
 CALL: Final = "SELECT pg_notify('nlpu', %(said)s)"
+# The lock on the worker's row keeps it from being settled meanwhile, or waits for that (``DEAD``):
+# what it claimed while its runs were given back would be had by nobody any more.
 CLAIM: Final = f"""
     WITH free AS MATERIALIZED (
         SELECT run FROM nlpu.work
@@ -150,23 +152,25 @@ CLAIM: Final = f"""
         FOR UPDATE SKIP LOCKED)
     UPDATE nlpu.work w SET worker = %(worker)s, start = took FROM free
     WHERE w.journal = %(journal)s AND w.run = free.run AND EXISTS (
-        SELECT FROM nlpu.worker WHERE id = %(worker)s AND fence = 1)"""
+        SELECT FROM nlpu.worker WHERE id = %(worker)s AND fence = 1 FOR KEY SHARE)"""
 CLAIM_ALONE: Final = f"""
     WITH free AS MATERIALIZED (
         SELECT run FROM nlpu.work
         WHERE journal = %(journal)s AND state = 'open' AND worker IS NULL AND wanted
         AND cardinality(deaths) = {ALONE}
-        AND NOT EXISTS (SELECT FROM nlpu.work WHERE worker = %(worker)s AND state = 'open')
+        AND NOT EXISTS (SELECT FROM nlpu.work
+            WHERE journal = %(journal)s AND worker = %(worker)s AND state = 'open')
         ORDER BY run LIMIT 1 FOR UPDATE SKIP LOCKED)
     UPDATE nlpu.work w SET worker = %(worker)s, start = took FROM free
     WHERE w.journal = %(journal)s AND w.run = free.run AND EXISTS (
-        SELECT FROM nlpu.worker WHERE id = %(worker)s AND fence = 1)"""
+        SELECT FROM nlpu.worker WHERE id = %(worker)s AND fence = 1 FOR KEY SHARE)"""
 MINE: Final = f"""
     SELECT run, name, nth, index, id, args, took, before, side, EXISTS (
         SELECT FROM nlpu.log WHERE journal = %(journal)s
         AND texts >= (run - 1) << 32 AND texts < run << 32), cardinality(deaths) >= {ALONE}
     FROM nlpu.work
-    WHERE worker = %(worker)s AND state = 'open' AND run <> ALL(%(live)s) ORDER BY run"""
+    WHERE journal = %(journal)s AND worker = %(worker)s AND state = 'open'
+    AND run <> ALL(%(live)s) ORDER BY run"""
 END: Final = """
     UPDATE nlpu.work SET state = %(state)s, side = %(side)s, body = %(body)s, label = %(label)s,
         took = %(took)s

@@ -24,7 +24,7 @@ from nlpu.runtime.fleet.neighbours import differing, neighbours_in
 from nlpu.runtime.fleet.workers.claims import Claims
 from nlpu.runtime.fleet.workers.common import Commons
 from nlpu.runtime.fleet.workers.sealed import check, check_same
-from nlpu.runtime.fleet.workers.shift import Shift, WorkingComputer
+from nlpu.runtime.fleet.workers.worker_loop import Shift, WorkingComputer
 from nlpu.runtime.journal.header import source_digest
 from nlpu.runtime.journal.where import Database
 from nlpu.runtime.loader import Program, file_of, load

@@ -50,4 +50,7 @@ STEPS: Final = (
         worker int8 NOT NULL REFERENCES nlpu.worker ON DELETE CASCADE,
         wants int8 NOT NULL, share int8 NOT NULL, PRIMARY KEY (server, worker));
     """,
+    """
+    CREATE INDEX open_work ON nlpu.work (journal, worker) WHERE state = 'open';
+    """,
 )

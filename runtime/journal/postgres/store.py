@@ -45,7 +45,10 @@ _CLOSING_S: Final = 10.0
 
 
 class PostgresStore(Buffered):
-    """An open journal. ``now``: the time of tests (None: the server's). ``db``: to read over."""
+    """An open journal. ``now``: the time of tests (None: the server's). ``db``: to read over.
+
+    counts: rule 3, for which all of its rows are looked at.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class PostgresStore(Buffered):
         post: Post = at_once,
         now: Now = lambda: None,
         db: Connection | None = None,
+        counts: bool = True,
     ) -> None:
         super().__init__()
         self.path: Any = seat
@@ -63,7 +67,7 @@ class PostgresStore(Buffered):
         self._runs: list[int] = []
         self._ends: dict[int, tuple[Space, int]] = {}  # of runs that were read: see ``_end_of``
         self._jobs = SimpleQueue[tuple[Batch, Future[None]] | None]()
-        self._there = False  # whether there is a schema to read in
+        self._there, self._counts = False, counts  # there: whether there is a schema to read in
         self._closing, self._discard = Event(), False
         self._lease: Lease | None = None
         self._thread: Thread | None = None
@@ -78,7 +82,7 @@ class PostgresStore(Buffered):
                 prepare(db, database)
                 self._lease = getattr(database, "lease", Lease)(db, self.path, self._now)
             self._there = bool(not self.read_only or self._lent or steps_done(db, database))
-            if self._there:
+            if self._there and self._counts:
                 self._count(db)
         except BaseException:
             self._discard = True
@@ -248,7 +252,7 @@ class PostgresStore(Buffered):
 
     @contextmanager
     def _reader(self) -> Iterator[PostgresStore]:
-        fresh = PostgresStore(self.path, read_only=True)
+        fresh = PostgresStore(self.path, read_only=True, counts=False)  # this one has, for all
         try:
             yield fresh
         finally:

@@ -13,7 +13,7 @@ from nlpu import isa
 from nlpu.errors import Usage
 from nlpu.eval.questions import Subject
 from nlpu.ops.op import Op
-from nlpu.runtime.eval.corrections import Corrected
+from nlpu.runtime.eval.corrections.correction import Corrected
 from nlpu.runtime.loader import available, file_of, load, module_of
 
 

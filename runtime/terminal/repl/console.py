@@ -36,12 +36,13 @@ from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.terminal.download import have_model
 from nlpu.runtime.terminal.output import as_text, said, say, say_error
 from nlpu.runtime.terminal.repl import views as looks
+from nlpu.runtime.terminal.repl.commands import COMMANDS
 from nlpu.runtime.terminal.repl.edit import edits_of
 from nlpu.runtime.terminal.repl.entries import INTERRUPTED, VALUED
 from nlpu.runtime.terminal.repl.folding import writer
 from nlpu.runtime.terminal.repl.inspecting import nodes_of, ops_of
 from nlpu.runtime.terminal.repl.line_watcher import Events, UnderWay, no_echo, note
-from nlpu.runtime.terminal.repl.lines import COMMANDS, Line, parse
+from nlpu.runtime.terminal.repl.lines import Line, parse
 from nlpu.runtime.terminal.repl.saved import save
 from nlpu.runtime.terminal.repl.session import Session
 from nlpu.runtime.terminal.repl.state import Settings, State

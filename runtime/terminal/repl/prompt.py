@@ -21,13 +21,14 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
 from nlpu.errors import NlpuError
-from nlpu.private import make_dir, make_file
+from nlpu.owner_only import make_dir, make_file
 from nlpu.runtime.journal.places import local
 from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.arguments import parameters
 from nlpu.runtime.terminal.output import one_line, said, say
+from nlpu.runtime.terminal.repl.commands import COMMANDS
 from nlpu.runtime.terminal.repl.console import Console
-from nlpu.runtime.terminal.repl.lines import COMMANDS, parse
+from nlpu.runtime.terminal.repl.lines import parse
 from nlpu.types.result import choices_of
 
 HISTORY = "repl_history"  # in the run directory

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.errors import Usage
-from nlpu.private import make_file
+from nlpu.owner_only import make_file
 from nlpu.runtime.terminal.repl.actions import digest_of
 from nlpu.runtime.terminal.repl.entries import Entry, File
 from nlpu.runtime.terminal.repl.inspecting import was_edited

@@ -21,11 +21,11 @@ from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.terminal.memory import command as memory
 from nlpu.runtime.terminal.output import as_text, console, one_line, safe, say
 from nlpu.runtime.terminal.repl import actions as acts
+from nlpu.runtime.terminal.repl.commands import COMMANDS
 from nlpu.runtime.terminal.repl.entries import Entry
 from nlpu.runtime.terminal.repl.folding import writer
 from nlpu.runtime.terminal.repl.inspecting import graph, inspect, nodes_of, ops_of
 from nlpu.runtime.terminal.repl.line_watcher import note, taken_s
-from nlpu.runtime.terminal.repl.lines import COMMANDS
 from nlpu.runtime.terminal.repl.state import State
 from nlpu.runtime.terminal.show import command as listing
 from nlpu.runtime.terminal.show.archive import SESSION, changed_s

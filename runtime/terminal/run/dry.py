@@ -19,8 +19,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nlpu.engines import named_engine
-from nlpu.private import make_dir, make_file
+from nlpu.engines.registry import named_engine
+from nlpu.owner_only import make_dir, make_file
 from nlpu.processor import FREE
 from nlpu.reliability import Reliability
 from nlpu.runtime.journal.header import result_text

@@ -54,7 +54,7 @@ class Machine:
 
     def engines(self) -> Any:
         """What a computer is given: the engine, or of several models one for each by name."""
-        from nlpu.engines import named_engine
+        from nlpu.engines.registry import named_engine
 
         named = {name: named_engine(self.engine, name, api_key()) for name in self.models}
         return named or self.engine

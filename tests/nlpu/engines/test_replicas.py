@@ -14,7 +14,7 @@ from kit import requested
 
 from benchmarks.fake_vllm.faults import script
 from nlpu import Computer, HostError, Usage
-from nlpu.engines import engine_of, named_engine
+from nlpu.engines.registry import engine_of, named_engine
 from nlpu.engines.replicas import BUSIER, COOL_S, MOST_COOL_S, STEP, Replicas, Ways
 from nlpu.errors import (
     Cancelled,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date
-from enum import Enum
+from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +20,7 @@ from nlpu.errors import BadOp, BadOperand, Usage
 from nlpu.eval.cases import Case, cases_of
 from nlpu.eval.questions import questions
 from nlpu.isa import classify, judge, rank
+from nlpu.judgement import Judgement
 from nlpu.sampling import USUAL
 from nlpu.types.result import result_type
 
@@ -29,6 +30,11 @@ LINE = {"id": "a-1", "operands": {"text": "x"}, "expected": "x", "tags": {"langu
 class Tone(Enum):
     GLAD = "glad"
     SAD = "sad"
+
+
+class Size(IntEnum):
+    SMALL = 1
+    LARGE = 2
 
 
 class Bill(BaseModel):
@@ -282,6 +288,31 @@ def test_a_case_that_does_not_say_its_answer_is_no_example() -> None:
             with pytest.raises(BadOp, match=f"example 1 .* is a case of the metric '{metric}'"):
                 subject.using(examples=[case.model_copy(update={"operands": named(subject)})])
     assert echo.using(examples=[Case(operands={"text": "x"}, expected="y")]).examples
+
+
+def test_cases_of_files_are_examples_of_ops_of_other_types(tmp_path: Path) -> None:
+    @nlop
+    def louder(tone: Tone, size: Size, many: int) -> Judgement:
+        """Is it louder?"""
+
+    rows = "tone,size,many,expected\nglad,1,3,yes\nsad,2,40,false\n"
+    shown = louder.using(examples=cases_of(written(tmp_path, rows, "c.csv")))
+    assert [(each.operands, each.answer) for each in shown.examples] == [
+        (("glad", "1", "3"), "yes"),
+        (("sad", "2", "40"), "no"),
+    ]
+    line = {"operands": {"tone": "glad", "size": 2, "many": 3}, "expected": True}
+    found = cases_of(written(tmp_path, json.dumps(line)))
+    assert louder.using(examples=found).examples[0].operands == ("glad", "2", "3")
+    (asked,) = questions(louder, found)  # as what is asked
+    assert asked.operands == (Tone.GLAD, Size.LARGE, 3)
+    told = Case(operands={"text": "x"}, expected='{"who": "Ann", "euros": "9"}')
+    assert bill.using(examples=[told]).examples[0].answer == '{"who":"Ann","euros":9}'
+    for wrong in ("mad", '{"who": "Ann", "who": "Bo", "euros": 9}'):
+        with pytest.raises(BadOp, match="the result of example 1 of op bill does not fit"):
+            bill.using(examples=[Case(operands={"text": "x"}, expected=wrong)])
+    with pytest.raises(BadOp, match="does not fit"):  # who writes Python can say what is meant
+        tone.using(examples=[("What a day!", "glad")])
 
 
 def named(subject: Any) -> dict[str, str]:

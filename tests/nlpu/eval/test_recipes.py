@@ -163,6 +163,32 @@ def test_how_many_more_would_show_it_is_said() -> None:
     assert 300 < needed < 450
 
 
+@pytest.mark.parametrize(
+    ("wrong", "unsure", "needed", "says"),
+    [
+        (0, 20, 89, "40 cases that X answers .of 60. cannot show .* at least 89 without an error"),
+        (3, 100, 772, "0.970 of 100 cases that X answers .of 200., .* about 772 like these"),
+    ],
+    ids=["too few", "not shown"],
+)
+def test_cases_that_are_left_unanswered_are_needed_too(
+    wrong: int, unsure: int, needed: int, says: str
+) -> None:
+    right = 40 if not wrong else 97
+    bold = Trial(recipe="Y", right=40, wrong=0, unsure=20, abstains=True)
+    first = Trial(recipe="X", right=right, wrong=wrong, unsure=unsure, abstains=True)
+    with pytest.raises(TooFewCases, match=says) as caught:
+        choose([first, bold], 0.95, 0.6)
+    assert caught.value.needed == needed
+
+
+def test_what_answers_nothing_is_not_out_of_cases() -> None:
+    mute = Trial(recipe="X", right=0, wrong=0, unsure=60, abstains=True)
+    poor = Trial(recipe="Y", right=30, wrong=30, abstains=True)
+    with pytest.raises(OutOfReach, match=r"the best that was tried is right in 0.500 of 60 cases"):
+        choose([mute, poor], 0.95, 0.3)
+
+
 def test_the_best_reachable_is_named() -> None:
     with pytest.raises(OutOfReach, match="the best that was tried is right in") as caught:
         choose([trial(180, 20), trial(150, 50)], 0.95)

@@ -108,5 +108,7 @@ def test_what_is_no_file_or_no_text_or_no_op_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(Usage, match=says):
             variant(colour, tmp_path / name)
+    with pytest.raises(Usage, match="5 is no variant that nlpu tune wrote"):
+        variant(colour, 5)  # type: ignore[arg-type]
     with pytest.raises(Usage, match="a variant is of an op"):
         variant("colour", tmp_path / "none")  # type: ignore[arg-type]

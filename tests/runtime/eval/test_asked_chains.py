@@ -53,7 +53,7 @@ def test_chances_lie_between_what_was_seen_and_the_mean(drawn: list[tuple[int, i
 
 
 def test_a_header_that_asks_for_nonsense_is_damage(tmp_path: Path, sheet: Path) -> None:
-    from nlpu.runtime.journal.row_forms import HEADER
+    from nlpu.runtime.journal.row_checks import HEADER
 
     header = {"program": "p", "source": "", "budget": {}, "estimates": {}, "processors": {}}
     assert HEADER(header | {"reliability": {"share": 0.9}, "sheets": ["a"]}, {})

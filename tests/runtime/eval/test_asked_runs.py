@@ -21,6 +21,7 @@ from nlpu import (
     spawn,
 )
 from nlpu.errors import (
+    BadOperand,
     BudgetExceeded,
     ConnectionLost,
     Usage,
@@ -190,6 +191,17 @@ def test_what_cannot_be_planned_is_found_out_once_a_life(tmp_path: Path) -> None
     assert resumed(runs, run, program, engine="red").result == "red"
 
 
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [(1, "to be right in 0.95 of all calls, and"), (2, "to be right in 0.95 of 2 together, and")],
+)
+def test_what_is_not_measured_is_said_as_it_is_asked_for(steps: int, says: str) -> None:
+    asked = Reliability(0.95, steps=steps)
+    with computer(Scripted("red")) as machine:
+        run = finish(machine.start(lambda: colour("x").value, reliability=asked))
+    assert isinstance(run.error, NotMeasured) and says in str(run.error)
+
+
 def test_a_computer_that_is_given_none_has_those_of_the_settings(tmp_path: Path) -> None:
     measured(tmp_path / "sheet.json")
     (tmp_path / "nlpu.toml").write_text('sheets = "sheet.json"')
@@ -224,6 +236,15 @@ def test_too_few_cases_for_so_many_steps_are_told(sheet: Path) -> None:
             machine.start(lambda: colour("x").value, reliability=Reliability(0.95, steps=12))
         )
     assert isinstance(run.error, TooFewCases) and run.error.needed == 718
+
+
+@pytest.mark.parametrize(("steps", "wrong"), [(10**6, "5e-08"), (10**30, "1.11e-16")])
+def test_so_many_steps_that_no_cases_show_it_are_told(sheet: Path, steps: int, wrong: str) -> None:
+    with computer(Scripted("red"), sheets=sheet) as machine:
+        asked = Reliability(0.95, steps=steps)
+        run = finish(machine.start(lambda: colour("x").value, reliability=asked))
+    assert isinstance(run.error, BadOperand)
+    assert f"to show that at most {wrong} are wrong where 0 are: ask for less" in str(run.error)
 
 
 def test_a_run_that_goes_on_is_asked_for_the_same(tmp_path: Path, sheet: Path) -> None:

@@ -15,10 +15,10 @@ from nlpu.errors import BadOp, BadOperand, ConnectionLost, Unreachable
 from nlpu.eval.flags import TooLong
 from nlpu.isa import judge
 from nlpu.label import UNTRUSTED, USER
-from nlpu.runtime.eval.cascades import cascade, fallback
-from nlpu.runtime.eval.corrections import Unsure
-from nlpu.runtime.eval.verifying import verified
-from nlpu.runtime.eval.voting import ahead_by, majority
+from nlpu.runtime.eval.corrections.cascades import cascade, fallback
+from nlpu.runtime.eval.corrections.correction import Unsure
+from nlpu.runtime.eval.corrections.verifying import verified
+from nlpu.runtime.eval.corrections.voting import ahead_by, majority
 from nlpu.testing.scripted import Seen
 from nlpu.value import literal
 

@@ -17,7 +17,7 @@ from nlpu.errors import ModelError, ServerFault, Usage
 from nlpu.eval.bounds import OutOfReach
 from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet
 from nlpu.eval.routes import ONCE, PAIR, VOTES, Part, routes_of, tried
-from nlpu.runtime.eval.corrections import Unsure
+from nlpu.runtime.eval.corrections.correction import Unsure
 from nlpu.runtime.eval.planning import draw_sheet
 from nlpu.testing.scripted import Seen
 

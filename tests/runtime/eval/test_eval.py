@@ -15,8 +15,8 @@ from nlpu.eval.cases import Case
 from nlpu.eval.scores import Report
 from nlpu.isa import classify
 from nlpu.runtime import Computer, spawn
-from nlpu.runtime.eval.corrections import Unsure
-from nlpu.runtime.eval.voting import ahead_by
+from nlpu.runtime.eval.corrections.correction import Unsure
+from nlpu.runtime.eval.corrections.voting import ahead_by
 from nlpu.testing.scripted import Say, Scripted
 
 # -- in a program ----------------------------------------------------------------------------------

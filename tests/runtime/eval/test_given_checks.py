@@ -12,10 +12,10 @@ from kit import execute, yes
 from nlpu import Say, Scripted, nlop
 from nlpu.errors import BadOp, ProgramError
 from nlpu.eval.flags import TooLong
-from nlpu.runtime.eval.cascades import cascade, fallback
-from nlpu.runtime.eval.corrections import Unsure
-from nlpu.runtime.eval.verifying import verified
-from nlpu.runtime.eval.voting import ahead_by, majority
+from nlpu.runtime.eval.corrections.cascades import cascade, fallback
+from nlpu.runtime.eval.corrections.correction import Unsure
+from nlpu.runtime.eval.corrections.verifying import verified
+from nlpu.runtime.eval.corrections.voting import ahead_by, majority
 from nlpu.testing.scripted import Seen
 
 

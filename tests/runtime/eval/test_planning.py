@@ -16,10 +16,10 @@ from nlpu.eval.cases import cases_of
 from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.votes import Ahead, Majority
 from nlpu.isa import judge
-from nlpu.runtime.eval.cascades import cascade, fallback
-from nlpu.runtime.eval.corrections import Corrected, Unsure
+from nlpu.runtime.eval.corrections.cascades import cascade, fallback
+from nlpu.runtime.eval.corrections.correction import Corrected, Unsure
+from nlpu.runtime.eval.corrections.voting import ahead_by, majority
 from nlpu.runtime.eval.planning import draw_sheet, ladder, try_recipes
-from nlpu.runtime.eval.voting import ahead_by, majority
 from nlpu.testing.scripted import Seen
 
 CASES = [({"text": f"case {number}"}, "red") for number in range(120)]

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import pytest
 from kit import execute
 
-from nlpu import Scripted, nlop, reliable
+from nlpu import Scripted, Unsure, nlop, reliable
 from nlpu.errors import BadOp, BadOperand, Usage
 from nlpu.eval.bounds import OutOfReach
-from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet
+from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet
 from nlpu.eval.votes import Ahead, Majority, Rule, needs
+from nlpu.runtime.eval.corrections.voting import ahead_by, majority
 from nlpu.runtime.eval.planning import draw_sheet
-from nlpu.runtime.eval.voting import ahead_by, majority
 from nlpu.testing.scripted import Seen
 
 CASES = [({"text": f"case {number}"}, "red") for number in range(60)]
@@ -102,6 +102,19 @@ def test_a_race_that_the_draws_do_not_end_is_never_right() -> None:
     assert (trial.right, trial.wrong, trial.unsure) == (0, 1, 0)
 
 
+@pytest.mark.parametrize("rule", [Ahead(2), Ahead(4), Majority(9)], ids=str)
+@pytest.mark.parametrize("voids", [5, 6, 8])
+def test_a_vote_is_given_up_on_a_sheet_where_it_is_in_a_run(rule: Rule, voids: int) -> None:
+    case = CaseDraws(id="a", draws=(VOID,) * voids + (0,) * 12, right=(0,))
+    vote = ahead_by(rule.k) if isinstance(rule, Ahead) else majority(rule.most)
+
+    replies = iter(["purple"] * voids + ["red"] * 12)
+    engine = Scripted(lambda seen: next(replies))
+    run = execute(lambda: vote(colour.using(retries=0))("x").value, engine=engine)
+    right = None if isinstance(run.result, Unsure) else run.result == "red"
+    assert case.vote(rule) == (right, run.receipt.calls)
+
+
 # -- what cases show -------------------------------------------------------------------------------
 
 
@@ -128,6 +141,25 @@ def test_an_op_that_would_do_by_itself_is_said_to() -> None:
         lambda: repr(reliable(colour, 0.9, CASES, recipes=[colour]).op), engine=Scripted(script)
     )
     assert alone.result.startswith("Op colour")
+
+
+SHOWN = colour.using(examples=[("It is red.", "red")])
+
+
+@pytest.mark.parametrize(
+    ("cautious", "bold"),
+    [
+        (ahead_by(2, temperature=0.3)(colour), ahead_by(2, temperature=1.5)(colour)),
+        (SHOWN, colour),
+    ],
+    ids=["temperatures", "examples"],
+)
+def test_of_recipes_of_one_name_the_one_that_was_chosen_is_given(cautious: Any, bold: Any) -> None:
+    def program(*recipes: Any) -> Any:
+        sure, choice = reliable(colour, 0.9, CASES, recipes=recipes)
+        return recipes.index(sure), choice.place
+
+    assert execute(lambda: program(cautious, bold), engine="red").result == (1, 1)
 
 
 @pytest.mark.parametrize("recipes", [colour, "abc", [colour, len], ahead_by(2)], ids=str)

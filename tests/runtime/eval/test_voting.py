@@ -19,9 +19,9 @@ from nlpu.errors import BudgetExceeded, Declined
 from nlpu.eval.flags import OffLabels, Repeats, TooLong
 from nlpu.eval.votes import Ahead, Rule, fold
 from nlpu.runtime import Budget
-from nlpu.runtime.eval.corrections import Unsure
+from nlpu.runtime.eval.corrections.correction import Unsure
+from nlpu.runtime.eval.corrections.voting import ahead_by, majority
 from nlpu.runtime.eval.planning import draw_sheet
-from nlpu.runtime.eval.voting import ahead_by, majority
 from nlpu.testing.scripted import Seen
 
 # -- votes -----------------------------------------------------------------------------------------

@@ -78,7 +78,9 @@ def test_what_was_under_way_at_several_deaths_is_claimed_alone(
     batch.close()
 
 
-def test_workers_that_were_told_of_other_limits_end(database: Database, tmp_path: Path) -> None:
+def test_workers_that_were_told_of_other_limits_end(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
     """Whoever begins it again with a budget is sure of that, whatever is still at work."""
     from nlpu.runtime.fleet.workers.claims import Claims
 
@@ -94,8 +96,12 @@ def test_workers_that_were_told_of_other_limits_end(database: Database, tmp_path
     while (why := worker.beat().stopped) is None:
         pass
     assert "begun again with other limits" in str(why) and entering.is_alive()
+    name, asked = database.url.rpartition("/")[2], "SELECT until_s FROM nlpu.batch"
+    postgres.do("UPDATE nlpu.batch SET until_s = 1", name)
+    stays = any(postgres.do(asked, name) != [(1,)] for _ in range(200))
     worker.close()
     entering.join()
+    assert stays, "who waits for them goes on driving it"
     assert len(lines(second)) == len(INPUTS)
 
 

@@ -153,6 +153,25 @@ def test_one_driver_at_a_time(database: Database, tmp_path: Path) -> None:
     first.close()
 
 
+def test_a_driver_stays_one_while_inputs_come_slowly(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    """Its lease had ended meanwhile: to another driver, or to prune, it was dead."""
+    name, left = database.url.rpartition("/")[2], list[float]()
+
+    def slowly() -> Any:
+        for each in INPUTS[:3]:
+            postgres.do("UPDATE nlpu.batch SET until_s = 1", name)
+            batch._tend_s = 0.0  # a while has passed
+            yield each
+            left.extend(postgres.do("SELECT until_s FROM nlpu.batch", name)[0])
+
+    batch = crew(database, tmp_path, slowly())
+    assert len(lines(batch)) == 3
+    assert len(left) == 3 and min(left) > 1
+    batch.close()
+
+
 def test_a_database_that_cannot_hold_every_input_and_outcome_is_refused_before_anything_is_made(
     postgres: Any, tmp_path: Path
 ) -> None:

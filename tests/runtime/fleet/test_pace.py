@@ -24,7 +24,7 @@ from nlpu.runtime.fleet.workers.claims import Claims, Seen
 from nlpu.runtime.fleet.workers.common import Commons
 from nlpu.runtime.fleet.workers.lanes import CUT, Got, Lane
 from nlpu.runtime.fleet.workers.patient import LENT, LOOK, MISSED
-from nlpu.runtime.fleet.workers.shift import Shift, WorkingComputer
+from nlpu.runtime.fleet.workers.worker_loop import Shift, WorkingComputer
 
 
 def looks(alive: int, seconds: int, lease_s: float = 15.0) -> int:

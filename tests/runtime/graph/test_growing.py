@@ -151,6 +151,13 @@ def test_a_refused_reduction_leaves_no_calls_behind(known: bool) -> None:
     assert asked(engine) == ["goes on"]
 
 
+def test_a_reduction_whose_examples_fill_the_window_says_so() -> None:
+    shown = shorten.using(examples=[("x" * 3000, "y")])
+    run = execute(lambda: shown.reduce(["a", "b"]), engine=Scripted("c", window=1000))
+    why = "do not fit the 0 tokens that the window of main leaves; show fewer examples, or lower"
+    assert isinstance(run.error, BadOperand) and why in str(run.error)
+
+
 def test_a_map_over_a_map_of_what_is_on_its_way_has_no_barrier() -> None:
     def answer(seen: Seen) -> Any:
         text = seen.operands.get("text", "")

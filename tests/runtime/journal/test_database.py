@@ -16,6 +16,7 @@ from kit import echo, finish, said
 from nlpu.errors import JournalDamaged
 from nlpu.runtime import Computer
 from nlpu.runtime.journal.places import journals, place_of
+from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.journal.where import Database, Seat
 from nlpu.testing.scripted import Scripted
 
@@ -126,6 +127,21 @@ def test_damage_is_found(postgres: Any) -> None:
             read(database, stem)
         with pytest.raises(JournalDamaged), closing(PostgresStore(Seat(database, stem))) as again:
             again.read(1)
+
+
+def test_to_read_a_run_its_own_rows_are_looked_at(postgres: Any) -> None:
+    """All are counted once, when a journal is opened: not again for each run that goes on."""
+    database = of(postgres.fresh())
+    with closing(store(database)) as one:
+        for run in (1, 2):
+            log = RunLog(one, run)
+            log.append("row", log.text(f"{run}"))
+        one.flush().result(PATIENCE_S)
+    with closing(store(database)) as again:
+        postgres.do("DELETE FROM nlpu.log WHERE seq = 2", database.url.rpartition("/")[2])
+        assert list(again.read(1)[1].values()) == ["1"]
+        with pytest.raises(JournalDamaged):
+            store(database, read_only=True)
 
 
 def test_no_byte_can_change(postgres: Any) -> None:

@@ -15,7 +15,7 @@ from nlpu.errors import BadOp
 from nlpu.eval.matching import text_of
 from nlpu.ops.op import Op, Operand
 from nlpu.printing import one_line
-from nlpu.runtime.eval.checks_of_corrections import (
+from nlpu.runtime.eval.corrections.checks import (
     base_of,
     check_checking,
     check_places,
@@ -23,7 +23,15 @@ from nlpu.runtime.eval.checks_of_corrections import (
     objection_of,
     told,
 )
-from nlpu.runtime.eval.corrections import Corrected, Subject, Unsure, ask, changed, drawn, op_of
+from nlpu.runtime.eval.corrections.correction import (
+    Corrected,
+    Subject,
+    Unsure,
+    ask,
+    changed,
+    drawn,
+    op_of,
+)
 from nlpu.types.result import result_type
 
 R = TypeVar("R")

@@ -13,7 +13,7 @@ from kit import computer, finish, said
 from recorded_fixture import begun, program
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.private import make_dir, make_file, narrow, open_to_others
+from nlpu.owner_only import make_dir, make_file, narrow, open_to_others
 from nlpu.runtime.terminal.files import write_file
 from nlpu.runtime.terminal.repl.prompt import HISTORY
 

@@ -15,7 +15,7 @@ from nlpu.checks import AMOUNT
 from nlpu.checks import check as check_given
 from nlpu.errors import BadOp, HostError, ModelError
 from nlpu.judgement import Judgement
-from nlpu.runtime.eval.corrections import Corrected, Subject, Unsure, ask
+from nlpu.runtime.eval.corrections.correction import Corrected, Subject, Unsure, ask
 
 R = TypeVar("R")
 

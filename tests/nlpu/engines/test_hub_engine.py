@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hub_kit import FOLDER, REPO, Hub, env, hub
 
-from nlpu.engines import named_engine
-from nlpu.engines.by_kind import HubEngine, check_kind
+from nlpu.engines.hub_engine import HubEngine, check_kind
 from nlpu.engines.models import fetch_model, is_folder
+from nlpu.engines.registry import named_engine
 from nlpu.errors import Cancelled, MissingPart, UnknownProcessor, Usage
 
 __all__ = ["env", "hub"]  # fixtures

@@ -21,7 +21,7 @@ from nlpu.eval.likeness import alike, element_of, same_in_any_order
 from nlpu.eval.votes import Ahead, Majority, Rule, Tally
 from nlpu.ops.op import Op
 from nlpu.printing import one_line
-from nlpu.runtime.eval.checks_of_corrections import (
+from nlpu.runtime.eval.corrections.checks import (
     base_of,
     check_equal,
     check_flags,
@@ -30,11 +30,18 @@ from nlpu.runtime.eval.checks_of_corrections import (
     told,
     truth,
 )
-from nlpu.runtime.eval.corrections import Corrected, Subject, Unsure, ask, changed, drawn, op_of
+from nlpu.runtime.eval.corrections.correction import (
+    Corrected,
+    Subject,
+    Unsure,
+    ask,
+    changed,
+    drawn,
+    op_of,
+)
 
 R = TypeVar("R")
 Equal = Callable[[Any, Any], Any]
-_HOPELESS = 6  # void draws without any vote: more would hardly be better
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,6 @@ class Vote:
                 answer, why = drawn(draw, self.flags)
                 last = why or last
                 tally = tally.spoil() if why else tally.vote(answer, equal)
-            if tally.void >= _HOPELESS and not tally.counts:
-                return _all_void(tally, last)
         if not tally.counts:
             return _all_void(tally, last)
         won = rule.winner(tally)

@@ -39,7 +39,7 @@ from nlpu.frozen import Frozen
 from nlpu.ops.checks import check_draws
 from nlpu.ops.op import Op, operands_of
 from nlpu.printing import one_line
-from nlpu.runtime.eval.checks_of_corrections import flagged
+from nlpu.runtime.eval.corrections.checks import flagged
 from nlpu.runtime.graph.spawning import Spawn
 from nlpu.value import Value, current
 

@@ -1,0 +1,1 @@
+"""Corrections: votes, checks, cascades and fallbacks make another op of an op."""
