@@ -32,6 +32,7 @@ from nlpu.runtime.terminal.doctor import doctor
 from nlpu.runtime.terminal.eval.command import evaluate
 from nlpu.runtime.terminal.eval.tune import tune
 from nlpu.runtime.terminal.memory.command import app as memory
+from nlpu.runtime.terminal.notes import note_warnings
 from nlpu.runtime.terminal.output import said, say, say_error, tell_traceback, write_json
 from nlpu.runtime.terminal.repl.command import repl
 from nlpu.runtime.terminal.run.again import replay, resume
@@ -95,6 +96,7 @@ def main(argv: list[str] | None = None, app: typer.Typer = app, name: str = "nlp
     for stream in (results(), sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    note_warnings()
     args = _without_debug(sys.argv[1:] if argv is None else argv)
     if not os.environ.get("NLPU_DEBUG"):
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch loads

@@ -11,6 +11,7 @@ import pytest
 from kit import computer, execute
 from terminal_fixture import Terminal, nlpu
 
+from benchmarks.twelve_ops import cases, topic
 from nlpu import Case, Scripted, nlop
 from nlpu.errors import Usage
 from nlpu.eval.bounds import bounded
@@ -23,6 +24,7 @@ from nlpu.runtime.bench.throughput_correct import Wanted, measure
 from nlpu.runtime.bench.throughput_correct import tables as correct_tables
 from nlpu.runtime.eval.planning import draw_sheet
 from nlpu.testing.scripted import Say, Seen
+from nlpu.types.result import choices_of
 
 __all__ = ["nlpu"]
 
@@ -351,3 +353,12 @@ def test_names_from_a_file_drive_no_terminal(capsys: pytest.CaptureFixture[str])
     tables(side_by_side([odd, odd], 0.9))
     told = capsys.readouterr().out
     assert "a<U+001B>[31mb<U+202E>" in told and not set("\x1b\x07\u202e") & set(told)
+
+
+def test_the_cases_of_twelve_ops_are_of_ops_that_have_sheets() -> None:
+    told = tuple(cases(3))
+    assert len(told) == 36 and len({case.op for case in told}) == 12
+    asked = [case for case in told if case.op == topic.name]
+    assert {case.expected for case in asked} <= set(choices_of(topic.result.annotation))
+    drawn = execute(draw_sheet, topic, asked, 2, engine="music").result
+    assert drawn.least == 2

@@ -34,6 +34,7 @@ from nlpu.runtime.drivers import McpServer
 from nlpu.runtime.drivers.mcp_words import SHOWN, Words
 from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.eval.subjects import subject_of
+from nlpu.runtime.terminal.notes import note_warnings
 from nlpu.runtime.terminal.repl.lines import _near
 from nlpu.testing.scripted import Say, Scripted
 
@@ -225,3 +226,43 @@ def test_a_number_that_json_has_not_is_no_null(nlpu: Terminal, tmp_path: Path) -
     ended = nlpu("run", "p.py:go", "--engine", "scripted", "--json")
     assert ended.json["result"] == wanted
     assert json.loads(nlpu("run", "p.py:go", "--engine", "scripted").out) == wanted
+
+
+# -- warnings ----------------------------------------------------------------------------------
+
+JUDGES = """
+from functools import lru_cache
+
+from nlpu import Value, lift
+from nlpu.label import UNTRUSTED
+
+
+@lru_cache
+def kept(text: str) -> str:
+    return str(lift(str.upper)(text))
+
+
+def twice(text: str) -> str:
+    return kept(text) + kept(text + "!")
+"""
+
+
+def test_a_warning_of_ours_is_a_note_and_each_is_told_once(nlpu: Terminal, tmp_path: Path) -> None:
+    Path("mine.py").write_text(JUDGES)
+    Path("texts.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n{"text": "c"}\n')
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        ended = nlpu("run", "mine.py:twice", "--each", "texts.jsonl", "--engine", "scripted")
+    notes = [line for line in ended.err.splitlines() if line.startswith("note: ")]
+    assert ended.code == 0 and len(notes) == 1, ended.err
+    assert "kept reads Values and is cached" in notes[0] and "mine.py:8: " in notes[0]
+    assert "LabelGap" not in ended.err
+
+
+def test_what_libraries_warn_of_is_as_they_say_it() -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        note_warnings()
+        for _ in range(2):
+            warnings.warn_explicit("soon", DeprecationWarning, "theirs.py", 7)
+    assert [(each.filename, each.lineno) for each in told] == [("theirs.py", 7)] * 2
