@@ -39,6 +39,16 @@ def test_an_op_against_itself(nlpu: Terminal, tmp_path: Path) -> None:
     assert "4 calls" in ended.err
 
 
+def test_a_program_of_a_file_against_itself(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "dice.py").write_text(
+        "from random import random\ndef dice(question: str, text: str) -> str:\n"
+        "    return str(random())\n"
+    )
+    words = ("--data", data(tmp_path), *SCRIPTED)
+    ended = nlpu("eval", "dice.py:dice", "--against", "dice.py:dice", *words)
+    assert "dice and dice #2: nothing differs in 4 cases" in ended.out
+
+
 def test_ops_programs_and_scores_of_a_file(nlpu: Terminal, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
     words = ("--data", data(tmp_path), "--metric", "mine.py:score", "--json", *SCRIPTED)
