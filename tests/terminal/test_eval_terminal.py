@@ -223,6 +223,20 @@ def test_a_page_escapes_everything_and_opens_at_the_wrong_answers(
     assert "Wrong: 4" in (tmp_path / "page.html").read_text()
 
 
+def test_a_resumed_evaluation_writes_its_page_too(nlpu: Terminal, tmp_path: Path) -> None:
+    words = ("eval", "answer", "--data", data(tmp_path), "--html", "page.html", *SCRIPTED)
+    name = re.findall(r"nlpu resume (\w+)", nlpu(*words, "--calls", "1").err)[0]
+    page = tmp_path / "page.html"
+    assert "1 of 4 cases answered" in page.read_text()
+    ended = nlpu("resume", name, "--calls", "9", "--html", "page.html")
+    assert ended.code == 0 and "4 of 4 cases answered" in page.read_text()
+    refused = nlpu("resume", name, "--html", "no/where.html")
+    assert refused.code == 2 and "there is no folder no" in refused.err
+    other = re.findall(r"run (\w+):", nlpu("run", "ask", "Hi", *SCRIPTED).err)[0]
+    refused = nlpu("resume", other, "--html", "page.html")
+    assert refused.code == 2 and f"nlpu show {other} --html FILE draws this run" in refused.err
+
+
 def test_a_page_that_cannot_be_written_is_refused_before_anything_is_asked(
     nlpu: Terminal, tmp_path: Path
 ) -> None:
