@@ -2,7 +2,7 @@
 
 Rules
 1. A name is told where its value, which is all a model sees, is no word: 1 is TODAY, "en" is
-   ENGLISH. A word means itself, whatever a program calls it.
+   ENGLISH. A word means itself, whatever a program calls it. So are the names of a NamedTuple.
 2. What is found here is in no schema; an op that tells it has it in its digest.
 """
 
@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import RootModel
 from pydantic.fields import FieldInfo
 
+from nlpu.chat import Chat
 from nlpu.errors import BadOp, BadOperand
 from nlpu.lifting import check_text
 
@@ -33,7 +34,7 @@ def described(annotation: Any, fields: bool = True) -> str:
 
     fields: with those of ``Field``, which stand in a schema where there is one. Raises BadOp.
     """
-    texts = dict.fromkeys(_described(annotation, "", fields, ()))
+    texts = dict.fromkeys(_described(annotation, "", fields, (Chat,)))  # a Chat is ours
     return _sendable(f"{where}: {text}" if where and text else text for where, text in texts)
 
 
@@ -62,6 +63,8 @@ def _described(
                 yield where, each.description or ""
         parts = parts[:1]
     elif annotation not in within:
+        if hasattr(annotation, "_field_defaults"):  # a NamedTuple: written as a list
+            yield where, f"{NAMES}the items are {', '.join(annotation._fields)}."
         for name, kind in _fields_of(annotation):
             place = f"{where}.{name}" if where and name else where or name
             yield from _described(kind, place, False, (*within, annotation))

@@ -76,6 +76,7 @@ class Shelf(TypedDict):
 
 class Spot(NamedTuple):
     x: Annotated[int, "eastward"]
+    y: int
 
 
 class Visit(BaseModel):
@@ -144,7 +145,12 @@ def test_what_a_records_enums_mean_is_told_at_their_fields() -> None:
 
 
 def test_the_fields_of_a_named_tuple_are_told_of_too() -> None:
+    for out, where in ((Spot, ""), (list[Spot], "each: "), (dict[str, list[Spot]], "each[]: ")):
+        told = constants_of(SECOND, op("Say it.", out)).split("\n")
+        assert f"{where}Here the items are x, y." in told
     assert "x: eastward" in constants_of(SECOND, op("Say it.", Spot))
+    taken = constants_of(SECOND, of(("spot", Spot)))
+    assert "Spot: Here the items are x, y." in taken.split("\n")
 
 
 # -- operands ------------------------------------------------------------------------------------
