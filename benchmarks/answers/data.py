@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-A family is a file of cases of one op, made by one rule. There are two halves that share no words:
+A family is a file of cases of one op, made by one rule. There are two halves that share no case:
 ``planning``, on which conventions are chosen, and ``checking``, on which they are judged. The work
 is cut into chunks of a family and an arm; all of them come in turn, so that a measurement that is
 cut short is a smaller one of the same kind.

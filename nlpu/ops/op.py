@@ -344,8 +344,8 @@ def _digest(op: Op[Any]) -> bytes:
     parts += op.sampling.parts()
     if op.system or op.examples or op.retries != 1:  # ops that use none keep their digests
         parts += [op.system or "", repr(op.examples), str(op.retries)]
-    if op.result.about:
-        parts.append(f"about {op.result.about}")
+    parts += [f"about {op.result.about}"] if op.result.about else []
+    parts += [f"of {place.name}: {place.type.about}" for place in op.operands if place.type.about]
     if op.calibration is not None:
         parts.append(f"calibration {tuple(op.calibration)!r}")
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -24,8 +24,8 @@ assistant's turns has the chat between fences, a paragraph a turn, as the first 
 Rules
 1. No user's turn is empty: the constants of an op without operands stand there, if nothing else
    does. Some servers refuse such a turn, and a model has nothing to answer.
-2. What is told of the result is told once in the constants; a reminder says only what convention
-   and measurement want said again.
+2. What is told of the types, of the result's and of the operands', is told once in the constants; a
+   reminder says only what convention and measurement want said again.
 3. The text of a chat's turn is a piece of its own, alone in its turn but in the last. Behind that
    one stands a reminder, if the answer has a form, of what is asked and in which: it was said far
    above, and the user may have asked something else. What is answered in free text needs none.
@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from nlpu.chat import Chat, check_asked, turns_in
@@ -162,17 +162,26 @@ def _part(convention: Convention, op: Op[Any], part: str) -> str:
     if part == "contract":
         return contract_of(convention, op)
     if part == "told":
-        return _told(op.result)
+        return _told(op)
     whole = {"text": op.text, "first": op.text.partition("\n")[0], "notes": op.result.notes}
     return whole.get(part, convention.rule)
 
 
-def _told(result: ResultType) -> str:
-    """What is told of a result beside its form."""
-    said = result.notes
-    if result.kind == "json" and result.constraint is not None:
-        said = told(json.loads(result.constraint.spec), _OURS)
-    return "\n".join(filter(None, (result.about, said)))
+def _told(op: Op[Any]) -> str:
+    """What types say beside their form: the result's, then of operands what is not said by then."""
+    said = list(_sayings(op.result, ""))
+    for label, place in zip(labels_of(op), op.operands, strict=True):
+        known = {text for _, text in said}
+        if place.type.annotation is not Chat:  # laid out as turns
+            said += [each for each in _sayings(place.type, label) if each[1] not in known]
+    return "\n".join(f"{where}: {text}" if where else text for where, text in dict.fromkeys(said))
+
+
+def _sayings(kind: ResultType, label: str) -> Iterator[tuple[str, str]]:
+    """What a type says, and of what of it; of an operand, which has a ``label``, no bounds."""
+    yield from ((label, line) for line in kind.about.splitlines())
+    if kind.kind == "json" and kind.constraint is not None:
+        yield from told(json.loads(kind.constraint.spec), _OURS, label, bounds=not label)
 
 
 def contract_of(convention: Convention, op: Op[Any]) -> str:

@@ -2,34 +2,40 @@
 
 Rules
 1. A name is told where its value, which is all a model sees, is no word: 1 is TODAY, "en" is
-   ENGLISH. A word means itself, whatever a program calls it.
+   ENGLISH. A word means itself, whatever a program calls it. So are the names of a NamedTuple.
 2. What is found here is in no schema; an op that tells it has it in its digest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from enum import Enum
 from inspect import cleandoc
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from pydantic import RootModel
 from pydantic.fields import FieldInfo
 
+from nlpu.chat import Chat
 from nlpu.errors import BadOp, BadOperand
 from nlpu.lifting import check_text
 
 NAMES = "Here "  # how the line with the members' names begins
 _WORD = 3  # letters; what has fewer is a sign that stands for something
+# What a dataclass, a TypedDict and a NamedTuple have.
+_RECORDS = ("__dataclass_fields__", "__required_keys__", "_field_defaults")
 _NO_DOCS = (None, "An enumeration.")
 
 
 def described(annotation: Any, fields: bool = True) -> str:
-    """What ``Annotated`` says in words of a type, or of a union's members; a line each.
+    """What ``Annotated`` says in words of a type and of all types in it; a line each.
 
     fields: with those of ``Field``, which stand in a schema where there is one. Raises BadOp.
     """
-    return _sendable(_described(annotation, fields))
+    texts = dict.fromkeys(_described(annotation, "", fields, (Chat,)))  # a Chat is ours
+    return _sendable(f"{where}: {text}" if where and text else text for where, text in texts)
 
 
 def meaning_of(kind: type[Enum]) -> str:
@@ -44,18 +50,49 @@ def names_of(members: Iterable[Enum]) -> str:
     return f"{NAMES}{', '.join(said)}." if said else ""
 
 
-def _described(annotation: Any, fields: bool) -> Iterator[str]:
+def _described(
+    annotation: Any, where: str, fields: bool, within: tuple[Any, ...]
+) -> Iterator[tuple[str, str]]:
+    """The texts, each with its place, as ``forms.told`` names it. ``within``: records around it."""
     origin, parts = get_origin(annotation), get_args(annotation)
-    if origin in (Union, UnionType):
-        for member in parts:
-            yield from _described(member, fields=False)
-    if origin is not Annotated:
-        return
-    for each in parts[1:]:
-        if isinstance(each, str):
-            yield each
-        elif fields and isinstance(each, FieldInfo):
-            yield each.description or ""
+    if origin is Annotated:
+        for each in parts[1:]:
+            if isinstance(each, str):
+                yield where, each
+            elif fields and isinstance(each, FieldInfo):
+                yield where, each.description or ""
+        parts = parts[:1]
+    elif annotation not in within:
+        if hasattr(annotation, "_field_defaults"):  # a NamedTuple: written as a list
+            yield where, f"{NAMES}the items are {', '.join(annotation._fields)}."
+        for name, kind in _fields_of(annotation):
+            place = f"{where}.{name}" if where and name else where or name
+            yield from _described(kind, place, False, (*within, annotation))
+    for each in parts if origin is not Literal else ():
+        yield from _described(each, _inside(origin, parts, where), False, within)
+
+
+def _inside(origin: Any, parts: tuple[Any, ...], where: str) -> str:
+    """The place of what a type has in it."""
+    if origin in (Annotated, Union, UnionType) or (origin is tuple and parts[-1] is not ...):
+        return where
+    if len(parts) == 2 and origin is not tuple:  # a mapping
+        return f"{where}.*" if where else "each"
+    return f"{where}[]" if where else "each"
+
+
+def _fields_of(kind: Any) -> Iterator[tuple[str, Any]]:
+    """The fields of a record with their types; pydantic keeps what ``Annotated`` adds apart."""
+    found = vars(kind).get("__pydantic_fields__") if isinstance(kind, type) else None
+    if found is not None:
+        for name, info in found.items():
+            called = info.validation_alias if isinstance(info.validation_alias, str) else name
+            texts = [each for each in info.metadata if isinstance(each, str)]
+            own = Annotated[info.annotation, *texts] if texts else info.annotation
+            yield "" if issubclass(kind, RootModel) else called, own
+    elif any(hasattr(kind, mark) for mark in _RECORDS):
+        with suppress(Exception):  # an annotation can be any expression
+            yield from get_type_hints(kind, include_extras=True).items()
 
 
 def _sendable(texts: Iterable[str]) -> str:

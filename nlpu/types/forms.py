@@ -145,16 +145,19 @@ def _followed(schema: Any, root: Any) -> tuple[str, Any, Any]:
     return name, target, {"$defs": {**root["$defs"], name: None}, "followed": followed}
 
 
-def told(schema: Any, unsaid: Container[str] = ()) -> str:
-    """What a schema says beyond its form, once: docstrings, descriptions, bounds, formats.
+def told(
+    schema: Any, unsaid: Container[str] = (), where: str = "", bounds: bool = True
+) -> Iterator[tuple[str, str]]:
+    """What a schema says beyond its form, with the place that it is said of.
 
-    unsaid: descriptions that are nothing to a model.
+    unsaid: descriptions that are nothing to a model. where: what stands at the root. bounds: those
+    and formats, too, which only who writes such a value heeds.
     """
-    root = {"$defs": schema.get("$defs", {}), "unsaid": unsaid}
-    return "\n".join(dict.fromkeys(_told(schema, root, "")))
+    root = {"$defs": schema.get("$defs", {}), "unsaid": unsaid, "bounds": bounds}
+    yield from _told(schema, root, where)
 
 
-def _told(schema: Any, root: Any, where: str) -> Iterator[str]:
+def _told(schema: Any, root: Any, where: str) -> Iterator[tuple[str, str]]:
     if "$ref" in schema:
         _, target, rest = _followed(schema, root)
         said = {key: item for key, item in schema.items() if key != "$ref"}
@@ -164,9 +167,10 @@ def _told(schema: Any, root: Any, where: str) -> Iterator[str]:
             yield from _told({**target, **said}, {**root, **rest}, where)
         return
     described = " ".join(str(schema.get("description", "")).split())
-    about = ["" if described in root["unsaid"] else described, *_bounds(schema)]
+    bounds = _bounds(schema) if root["bounds"] else ()
+    about = ["" if described in root["unsaid"] else described, *bounds]
     if line := "; ".join(part for part in about if part):
-        yield f"{where}: {line}" if where else line
+        yield where, line
     for word in ("anyOf", "oneOf", "allOf", "prefixItems"):
         for option in schema.get(word, ()):
             yield from _told(option, root, where)

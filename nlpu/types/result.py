@@ -303,7 +303,8 @@ def result_type(annotation: Any) -> ResultType:
 
 def saying(kind: ResultType, about: str) -> ResultType:
     """The same type with more to say of itself."""
-    return replace(kind, about="\n".join(filter(None, (about, kind.about)))) if about else kind
+    lines = dict.fromkeys([*about.splitlines(), *kind.about.splitlines()])
+    return replace(kind, about="\n".join(lines)) if about else kind
 
 
 def _binds(annotation: Any) -> bool:

@@ -4,8 +4,9 @@ Theory of operation
 -------------------
 An evaluation is a program like any other. It issues every case at once, of a metric that asks the
 judge's call behind each, waits for all, and makes the report of what came. So it is journaled,
-budgeted, resumed and replayed as programs are, and equal calls are made once: an op against itself
-costs nothing more. What a case took is read off its node, or off all that a program issued.
+budgeted, resumed and replayed as programs are, and equal calls are made once. What is compared with
+itself is asked once: it costs nothing more and differs in nothing, whatever it draws. What a case
+took is read off its node, or off all that a program issued.
 
     op.check(cases)           in a program: a nested evaluation, its Value holds the report
     computer.evaluate(...)    a run that is nothing else
@@ -94,6 +95,13 @@ def named(contestants: Sequence[Contestant]) -> tuple[Contestant, ...]:
     return tuple(replace(each, name=name) for each, name in zip(contestants, names, strict=True))
 
 
+def _is_one(one: Contestant, other: Contestant) -> bool:
+    """Whether the same is asked in the same words of the same processor: it has one answer."""
+    words = [getattr(each.subject, "digest", None) for each in (one, other)]
+    same = one.subject == other.subject and words[0] == words[1]
+    return same and one.processor == other.processor
+
+
 @dataclass(slots=True)
 class _Asked:
     """A question under way: the Value of its answer, and of the judge's call about it."""
@@ -140,10 +148,14 @@ class Evaluation:
             str(scope.processor(each.processor or None).capabilities.model)
             for each in self.contestants
         ]
-        self._asked = [
-            [_ask(question, each.processor) for question in mine]
-            for each, mine in zip(self.contestants, ready, strict=True)
-        ]
+        self._asked = []
+        for place, (each, mine) in enumerate(zip(self.contestants, ready, strict=True)):
+            met = next((n for n in range(place) if _is_one(self.contestants[n], each)), place)
+            self._asked.append(
+                [_ask(question, each.processor) for question in mine]
+                if met == place
+                else self._asked[met]  # draws of a temperature, or of a program, are the same, too
+            )
         failures = [error for asked in self._all() for error in _waited(asked)]
         host = next((error for error in failures if isinstance(error, _SAYS_NOTHING)), None)
         if host is not None:  # rule 1

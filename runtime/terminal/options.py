@@ -114,6 +114,10 @@ Layout = Annotated[
         "--convention", metavar="1|2|3|4", help="How prompts are laid out: 1 is as at first."
     ),
 ]
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write a page that any browser opens."),
+]
 Trust = Annotated[
     bool,
     typer.Option("--trust", help="Run what a journal names though it is not yours or has changed."),

@@ -340,7 +340,7 @@ def test_what_a_record_says_of_itself_is_told_once() -> None:
 def test_bounds_are_told_as_they_are(least: int, most: int) -> None:
     kind = result_type(list[Annotated[int, Field(ge=least, multiple_of=most)]])
     assert kind.constraint is not None
-    said = told(json.loads(kind.constraint.spec))
+    ((_, said),) = told(json.loads(kind.constraint.spec))
     assert f"at least {least}" in said and f"a multiple of {most}" in said
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
+from typing_extensions import TypedDict
 
-from nlpu import op
+from nlpu import Chat, op
 from nlpu.errors import BadOp
+from nlpu.ops.op import Op, Operand
 from nlpu.prompt.convention import FIRST, SECOND
 from nlpu.prompt.layout import constants_of
 from nlpu.runtime.plans.lexer import Line
@@ -54,6 +57,28 @@ class Dog(BaseModel):
     bones: int = Field(description="how many it has")
 
 
+class Pup(BaseModel):
+    age: Annotated[int, "in months"]
+    toys: list[Annotated[str, "one word"]] | None = Field(validation_alias="things")
+    home: Pup | None = None
+
+
+@dataclass
+class Bed:
+    """Where one sleeps."""
+
+    wide: Annotated[int, Field(ge=1), "in centimetres"]
+
+
+class Shelf(TypedDict):
+    high: Annotated[int, "in metres"]
+
+
+class Spot(NamedTuple):
+    x: Annotated[int, "eastward"]
+    y: int
+
+
 class Visit(BaseModel):
     soon: Urgency = Field(description="as the caller said")
     mood: Mood
@@ -84,6 +109,16 @@ TOLD: list[tuple[Any, str]] = [
     (Annotated[str, "a name"] | int, "a name"),
     (Urgency | None, URGENT.replace("\n", " ")),
     (list[Tongue], "each: Here en is english, de is german."),
+    (list[Annotated[int, "in years"]], "each: in years"),
+    (Annotated[list[Annotated[int, "in years"]], "all ages"], "all ages\neach: in years"),
+    (dict[str, Annotated[int, "in years"]], "each: in years"),
+    (tuple[Annotated[int, "in years"], ...], "each: in years"),
+    (dict[str, list[Annotated[int, "in years"]]], "each[]: in years"),
+    (Pup, "age: in months\nthings[]: one word"),
+    (list[Pup], "each.age: in months\neach.things[]: one word"),
+    (Bed, "wide: in centimetres\nWhere one sleeps.\nwide: at least 1"),
+    (Shelf, "high: in metres"),
+    (RootModel[Annotated[int, "in years"]], "in years"),
 ]
 
 
@@ -107,6 +142,69 @@ def test_what_a_records_enums_mean_is_told_at_their_fields() -> None:
     ):
         assert constants.count(line) == 1
     assert "glad is" not in constants and "mood:" not in constants
+
+
+def test_the_fields_of_a_named_tuple_are_told_of_too() -> None:
+    for out, where in ((Spot, ""), (list[Spot], "each: "), (dict[str, list[Spot]], "each[]: ")):
+        told = constants_of(SECOND, op("Say it.", out)).split("\n")
+        assert f"{where}Here the items are x, y." in told
+    assert "x: eastward" in constants_of(SECOND, op("Say it.", Spot))
+    taken = constants_of(SECOND, of(("spot", Spot)))
+    assert "Spot: Here the items are x, y." in taken.split("\n")
+
+
+# -- operands ------------------------------------------------------------------------------------
+
+
+def of(*operands: tuple[str, Any], out: Any = bool) -> Op[Any]:
+    places = tuple(Operand(name, result_type(kind)) for name, kind in operands)
+    return Op("asked", "Is it urgent?", places, result_type(out))
+
+
+def test_what_operands_say_of_themselves_is_told_too() -> None:
+    asked = of(
+        ("visit", Visit),
+        ("soon", Urgency),
+        ("note", Annotated[str, "of the nurse"]),
+        ("pups", list[Pup]),
+        ("bed", Bed),
+    )
+    assert constants_of(SECOND, asked).split("\n") == [
+        "Is it urgent?",
+        "Answer yes or no.",
+        "Visit.soon: as the caller said. Here 1 is today, 2 is next week.",
+        "Visit.tongue: Here en is english, de is german.",
+        "Visit.only: Here 1 is forever.",
+        "Visit.who: A cat of the house.",
+        "Visit.who: A dog of the yard.",
+        "Visit.who.bones: how many it has",
+        "Soon: How soon it must be done.",
+        "Soon: Here 1 is today, 2 is next week.",
+        "Note: of the nurse",
+        "Pups: each.age: in months",
+        "Pups: each.things[]: one word",
+        "Bed: wide: in centimetres",
+        "Bed: Where one sleeps.",
+    ]  # no bounds: an operand has the value that it has
+
+
+@pytest.mark.parametrize("taken", [Visit, list[Visit], Visit | None])
+def test_what_the_result_says_is_not_told_again_of_operands(taken: Any) -> None:
+    asked = of(("visit", taken), out=Visit)
+    assert constants_of(SECOND, asked) == constants_of(SECOND, of(out=Visit))
+    twice = constants_of(SECOND, of(("one", taken), ("other", taken)))
+    assert twice.count("as the caller said") == twice.count("A cat of the house.") == 1
+
+
+def test_of_chats_and_under_the_first_convention_nothing_is_told() -> None:
+    assert constants_of(SECOND, of(("chat", Chat))) == constants_of(SECOND, of())
+    assert constants_of(FIRST, of(("visit", Visit))) == constants_of(FIRST, of())
+
+
+def test_what_an_operand_says_is_in_the_digest() -> None:
+    plain, noted = of(("note", str)), of(("note", Annotated[str, "of the nurse"]))
+    assert plain.digest != noted.digest
+    assert plain.digest.hex() == "53d9e834362d88994aac6f4adc773f13"  # as it was
 
 
 @pytest.mark.parametrize(("out", "told"), TOLD)

@@ -39,6 +39,16 @@ def test_an_op_against_itself(nlpu: Terminal, tmp_path: Path) -> None:
     assert "4 calls" in ended.err
 
 
+def test_a_program_of_a_file_against_itself(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "dice.py").write_text(
+        "from random import random\ndef dice(question: str, text: str) -> str:\n"
+        "    return str(random())\n"
+    )
+    words = ("--data", data(tmp_path), *SCRIPTED)
+    ended = nlpu("eval", "dice.py:dice", "--against", "dice.py:dice", *words)
+    assert "dice and dice #2: nothing differs in 4 cases" in ended.out
+
+
 def test_ops_programs_and_scores_of_a_file(nlpu: Terminal, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
     words = ("--data", data(tmp_path), "--metric", "mine.py:score", "--json", *SCRIPTED)
@@ -211,6 +221,20 @@ def test_a_page_escapes_everything_and_opens_at_the_wrong_answers(
     assert "the report is in page.html" in ended.err
     assert (tmp_path / "page.html").stat().st_mode & 0o777 == 0o600
     assert "Wrong: 4" in (tmp_path / "page.html").read_text()
+
+
+def test_a_resumed_evaluation_writes_its_page_too(nlpu: Terminal, tmp_path: Path) -> None:
+    words = ("eval", "answer", "--data", data(tmp_path), "--html", "page.html", *SCRIPTED)
+    name = re.findall(r"nlpu resume (\w+)", nlpu(*words, "--calls", "1").err)[0]
+    page = tmp_path / "page.html"
+    assert "1 of 4 cases answered" in page.read_text()
+    ended = nlpu("resume", name, "--calls", "9", "--html", "page.html")
+    assert ended.code == 0 and "4 of 4 cases answered" in page.read_text()
+    refused = nlpu("resume", name, "--html", "no/where.html")
+    assert refused.code == 2 and "there is no folder no" in refused.err
+    other = re.findall(r"run (\w+):", nlpu("run", "ask", "Hi", *SCRIPTED).err)[0]
+    refused = nlpu("resume", other, "--html", "page.html")
+    assert refused.code == 2 and f"nlpu show {other} --html FILE draws this run" in refused.err
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_anything_is_asked(

@@ -44,9 +44,6 @@ _Against = Annotated[
     list[str] | None,
     typer.Option(metavar="OP|PROGRAM", help="Ask the same of another, and compare pair by pair."),
 ]
-_Html = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write a page that any browser opens.")
-]
 _Cache = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Answers in it are not asked again; new ones are added."),
@@ -64,7 +61,7 @@ def evaluate(
     metric: _Metric = "",
     models: _Models = None,
     against: _Against = None,
-    html: _Html = None,
+    html: o.Html = None,
     cache: _Cache = None,
     engine: o.Engine = None,
     model: o.Model = None,

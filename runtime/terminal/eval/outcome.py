@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 def prepared(subjects: Sequence[Named], metric: Named, models: Sequence[str]) -> Program:
     """The program that asks all cases of the subjects, the first on each of the models."""
-    first, *others = subjects
-    contestants = contestants_of(first.found, [each.found for each in others], models or ("",))
+    found = {each.spec: each.found for each in reversed(subjects)}  # of one name, one object
+    first, *others = (found[each.spec] for each in subjects)
+    contestants = contestants_of(first, others, models or ("",))
     evaluation = Evaluation(contestants, metric.found)
     return Program(EVALUATION, evaluation.evaluate, False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nlpu.errors import Usage
 from nlpu.runtime.terminal import options as o
 from nlpu.runtime.terminal.run.command import Changed, Trace
 from nlpu.runtime.terminal.run.earlier import again_of, found, loaded_again, machine_of
@@ -29,6 +30,7 @@ def resume(
     trust: o.Trust = False,
     file: o.File = None,
     sheets: o.Sheets = None,
+    html: o.Html = None,
     run_dir: o.RunDir = None,
     trace: Trace = False,
     as_json: o.Json = False,
@@ -61,7 +63,10 @@ def resume(
         )
 
     machine = machine_of(record, Machine(engine, model, now.run_dir, sheets=sheets))
-    more = ends_of(loaded, now.run_dir, record) if record.program == EVALUATION else {}
+    is_evaluation = record.program == EVALUATION
+    if html is not None and not is_evaluation:
+        raise Usage(f"--html is of evaluations; nlpu show {record.name} --html FILE draws this run")
+    more = ends_of(loaded, now.run_dir, record, html) if is_evaluation else {}
     job = Job(
         loaded,
         begin,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from eval_kit import ECHOES, shout, shouting
 from kit import computer, count, echo, execute, said, yes
 
+from nlpu import op
 from nlpu.errors import BadOperand, ConnectionLost, HostError, NotInRun, ProgramError, Usage
 from nlpu.eval.bounds import NotMeasured
 from nlpu.eval.cases import Case
@@ -108,6 +109,30 @@ def test_an_op_against_itself_differs_in_nothing_and_costs_nothing_more() -> Non
     assert str(difference) == "shout and shout #2: nothing differs in 4 cases"
     assert str(difference) in str(report)
     assert report.others[0].nlops == report.nlops > 0  # what it takes alone
+
+
+@pytest.mark.parametrize("is_op", [True, False])
+def test_what_draws_differs_from_itself_in_nothing_either(is_op: bool) -> None:
+    drawn = shout.using(temperature=0.9)
+
+    def program(text: str) -> str:
+        return drawn(text).value
+
+    asked: Any = drawn if is_op else program
+    engine = Scripted(["one", "two", "three", "four", "none"])
+    with computer(engine) as machine:
+        report = machine.evaluate(asked, ECHOES, against=[asked, echo])
+    itself, _ = report.differences
+    assert str(itself).endswith("#2: nothing differs in 4 cases")
+    assert len(engine.seen) == 8
+
+
+def test_ops_whose_types_say_other_things_are_two() -> None:
+    kind = Annotated[str, "in capitals"]
+    engine = Scripted(lambda seen: "one" if "in capitals" in seen.instruction else "two")
+    with computer(engine) as machine:
+        report = machine.evaluate(op("Say."), [({"text": "x"}, "one")], against=op("Say.", kind))
+    assert report.differences[0].lost == ("1",)
 
 
 def test_two_ops_are_compared_pair_by_pair() -> None:
