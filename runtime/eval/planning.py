@@ -219,6 +219,8 @@ def read_off(
     for each in tried:
         base = _variant(op, each, sheet)
         mine = sheet.of(base.name, base.digest.hex())
+        if odd := mine.other_draws(base.temperature):
+            raise BadOperand(f"the datasheet tells of other votes: {odd}; draw it anew")
         rule = _rule_of(base, each, mine.temperature)
         if rule is not None and needs(rule) > mine.least:
             there = counted(mine.least, "draw")
@@ -244,18 +246,14 @@ def _rule_of(op: Op[Any], recipe: Subject[Any], temperature: float) -> Rule | No
     """The rule of a recipe that a sheet tells of; None: the op as it is. Raises BadOperand."""
     if recipe == op:
         return None
-    vote = recipe.by if isinstance(recipe, Corrected) else None
-    plain = isinstance(vote, Vote) and not vote.flags and vote.equal is None
-    if (
-        not plain
-        or not isinstance(vote, Vote)
-        or recipe != replace(vote, temperature=temperature)(op)
-    ):
-        raise BadOperand(
-            f"the datasheet tells of votes on {op.name} at temperature {temperature:g}, not of "
-            f"{called(recipe)}: give cases"
-        )
-    return vote.rule
+    if isinstance(recipe, Corrected) and isinstance(vote := recipe.by, Vote):
+        drawn = replace(vote, temperature=temperature)(op)
+        if not vote.flags and vote.equal is None and recipe.subjects == drawn.subjects:
+            return vote.rule
+    raise BadOperand(
+        f"the datasheet tells of votes on {op.name} at temperature {temperature:g}, not of "
+        f"{called(recipe)}: give cases"
+    )
 
 
 # -- trying ----------------------------------------------------------------------------------------
@@ -312,9 +310,13 @@ def _calls(value: Value[Any]) -> int:
 def draw_sheet(
     op: Op[Any], cases: Any, draws: int = 10, temperature: float = 0.7, metric: Given = None
 ) -> OpSheet:
-    """Draw every case so often, and give the op's sheet. A program."""
+    """Draw every case so often, and give the op's sheet. A program.
+
+    temperature: of the draws, as of votes: the op's own, if it has one above 0.
+    """
     check("draw_sheet", {"temperature": temperature}, {"temperature": RATE}, BadOperand)
     op = replace(op, reliability=None)  # what is measured is what that would be planned from
+    temperature = op.temperature or temperature
     asked = distinct(op, cases_of(cases), metric)
     begun = [_draws(question, draws, temperature) for question in asked]
     found = [_drawn(*pair) for pair in zip(asked, begun, strict=True)]
