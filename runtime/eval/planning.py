@@ -318,8 +318,8 @@ def draw_sheet(
     op = replace(op, reliability=None)  # what is measured is what that would be planned from
     temperature = op.temperature or temperature
     asked = distinct(op, cases_of(cases), metric)
-    begun = [_draws(question, draws, temperature) for question in asked]
-    found = [_drawn(*pair) for pair in zip(asked, begun, strict=True)]
+    begun = [draws_of(question, draws, temperature) for question in asked]
+    found = [case_draws(*pair) for pair in zip(asked, begun, strict=True)]
     costs = [
         v.call_cost for row in begun for v in row if isinstance(v, Node) and v.call_cost is not None
     ]
@@ -346,8 +346,8 @@ def _judged(question: Question, values: Sequence[Value[Any]]) -> Iterator[tuple[
             yield answer.probability, bool(question.expected)
 
 
-def _draws(question: Question, draws: int, temperature: float) -> list[Value[Any]]:
-    """The op as it is, then its draws."""
+def draws_of(question: Question, draws: int, temperature: float) -> list[Value[Any]]:
+    """Ask the op as it is, then for its draws."""
     asks = question.asks
     assert isinstance(asks, Op)
     warm = asks.using(temperature=temperature)
@@ -355,8 +355,8 @@ def _draws(question: Question, draws: int, temperature: float) -> list[Value[Any
     return [asks(*question.operands), *more]
 
 
-def _drawn(question: Question, values: Sequence[Value[Any]]) -> CaseDraws:
-    """A case's draws by what is equal, as votes take it."""
+def case_draws(question: Question, values: Sequence[Value[Any]]) -> CaseDraws:
+    """Give a case's draws by what is equal, as votes take it."""
     assert isinstance(question.asks, Op)
     kind, answers, row = question.asks.result.annotation, list[Any](), list[int]()
     for value in values:
