@@ -134,31 +134,41 @@ def difference(items: Sequence[Item], one: str, other: str) -> tuple[float, Inte
     return fmean(gains), bootstrap(gains, -1.0, 1.0), calls
 
 
+class Held(NamedTuple):
+    """What became of a promise on some cases: right, of those answered, of all."""
+
+    right: int = 0
+    answered: int = 0
+    cases: int = 0
+
+
 class Promise(NamedTuple):
     """What was asked for of a family, what was chosen, and what became of it on other cases.
 
-    recipe: "" where nothing was promised, and ``why`` says it. answered: of so many ``cases``.
+    recipe: "" where nothing was promised, and ``why`` says it.
     """
 
     family: str
     reliability: float
     abstain: float
     recipe: str
-    right: int = 0
-    answered: int = 0
-    cases: int = 0
+    checking: Held = Held()
+    fresh: Held = Held()
     why: str = ""
 
-    @property
-    def is_kept(self) -> bool:
-        """Whether so many were right of those that it answered."""
-        return self.answered > 0 and self.right >= self.reliability * self.answered
+    def is_kept(self, held: Held) -> bool:
+        """Tell whether so many were right of those that it answered."""
+        return held.answered > 0 and held.right >= self.reliability * held.answered
 
 
 def promised(
-    planning: Sequence[Item], checking: Sequence[Item], reliability: float, abstain: float = 0.0
+    planning: Sequence[Item],
+    checking: Sequence[Item],
+    reliability: float,
+    abstain: float = 0.0,
+    fresh: Sequence[Item] = (),
 ) -> Promise:
-    """Choose by planning cases, and hold that against checking cases."""
+    """Choose by planning cases, and hold that against checking cases and fresh ones."""
     family = planning[0].family
     rules = CAUTIOUS if abstain else LADDER
     trials = [_trial(planning, rule, abstains=abstain > 0) for rule in rules]
@@ -166,17 +176,15 @@ def promised(
         choice = choose(trials, reliability, abstain)
     except (TooFewCases, OutOfReach) as error:
         return Promise(family, reliability, abstain, "", why=_why(error))
-    took = [voted(rules[choice.place])(item) for item in checking]
-    unsure = sum(each.right is None for each in took)
-    return Promise(
-        family,
-        reliability,
-        abstain,
-        choice.trial.recipe,
-        sum(each.right is True for each in took),
-        len(took) - unsure * (abstain > 0),
-        len(took),
-    )
+    rule, abstains = rules[choice.place], abstain > 0
+    kept, later = (_held(each, rule, abstains=abstains) for each in (checking, fresh))
+    return Promise(family, reliability, abstain, choice.trial.recipe, kept, later)
+
+
+def _held(items: Sequence[Item], rule: Rule | None, *, abstains: bool) -> Held:
+    took = [item.small.vote(rule)[0] for item in items]
+    answered = len(took) - took.count(None) * abstains
+    return Held(took.count(True), answered, len(took))
 
 
 def _trial(items: Sequence[Item], rule: Rule | None, *, abstains: bool) -> Trial:
@@ -198,8 +206,18 @@ def _why(error: NlpuError) -> str:
 
 
 def stuck(items: Sequence[Item]) -> Iterator[tuple[str, int, int]]:
-    """Tell, family by family, how many cases have most draws wrong: what voting cannot mend."""
+    """Tell, family by family, of how many cases no right answer is drawn most often: what voting
+    cannot mend."""
     families = dict.fromkeys(item.family for item in items)
     for family in families:
-        mine = [item.small.share for item in items if item.family == family]
-        yield family, sum(share <= 0.5 for share in mine), len(mine)
+        mine = [item.small.leads for item in items if item.family == family]
+        yield family, mine.count(False), len(mine)
+
+
+def cut(items: Sequence[Item]) -> dict[str, float]:
+    """Give the share of cases whose draws end before a race does: unsure here, not in a run."""
+    shares = {
+        name: fmean(item.small.vote(rule, True) != item.small.vote(rule, False) for item in items)
+        for name, rule in RULES.items()
+    }
+    return {name: share for name, share in shares.items() if share}

@@ -9,8 +9,8 @@ reads, and everything else is counted from it.
 
 Rules
 1. Draws of one case are not independent cases: intervals are over cases.
-2. The ceiling is the share of cases whose own draws are right more often than not: of the others,
-   votes make wrong ones surer. It is from so many draws a case, and no sharper than these.
+2. The ceiling is the share of cases whose right answer is drawn more often than any wrong one: that
+   is what votes come to, the more they draw. It is from so many draws a case, and no sharper.
 3. A sheet is of one model, convention, system text and wording (the op's digest is in it), and is
    not read for another (``Datasheet.check_asked``).
 4. A rule that wants more draws than the sheet has is not tried on fewer (``votes.needs``). A race
@@ -63,6 +63,13 @@ class CaseDraws(Frozen):
         """The share of its draws that is right."""
         return fmean(each in self.right for each in self.draws)
 
+    @property
+    def leads(self) -> bool:
+        """Whether a right answer is drawn more often than any wrong one, void draws left out."""
+        counts = Counter(each for each in self.draws if each != VOID)
+        right = max((counts[each] for each in self.right), default=0)
+        return right > max((counts[each] for each in counts if each not in self.right), default=0)
+
     def vote(self, rule: Rule | None, cut: bool | None = None) -> tuple[bool | None, int]:
         """Try a rule (None: the op as it is): whether it is right (None: unsure); calls it took.
 
@@ -102,6 +109,12 @@ class OpSheet(Frozen):
             raise ValueError("a case is there twice, and shows something only once")
         return cases
 
+    def other_draws(self, own: float) -> str:
+        """Say how an op with a temperature of its own would vote on other draws; "" if not so."""
+        if own in (0, self.temperature):
+            return ""
+        return f"{self.op} draws at its own temperature {own:g}, and {self.temperature:g} was drawn"
+
     @property
     def alone_s(self) -> float:
         """Seconds that a call takes where no other is made, as far as that was measured."""
@@ -130,12 +143,12 @@ class OpSheet(Frozen):
     @property
     def ceiling(self) -> float:
         """The share of cases that votes can get right (rule 2)."""
-        return fmean(case.share > 0.5 for case in self.cases)
+        return fmean(case.leads for case in self.cases)
 
     @property
     def ceiling_interval(self) -> Interval:
         """Its 95 % interval."""
-        return wilson(sum(case.share > 0.5 for case in self.cases), len(self.cases))
+        return wilson(sum(case.leads for case in self.cases), len(self.cases))
 
     @property
     def distribution(self) -> dict[float, int]:

@@ -219,6 +219,8 @@ def read_off(
     for each in tried:
         base = _variant(op, each, sheet)
         mine = sheet.of(base.name, base.digest.hex())
+        if odd := mine.other_draws(base.temperature):
+            raise BadOperand(f"the datasheet tells of other votes: {odd}; draw it anew")
         rule = _rule_of(base, each, mine.temperature)
         if rule is not None and needs(rule) > mine.least:
             there = counted(mine.least, "draw")
@@ -244,18 +246,14 @@ def _rule_of(op: Op[Any], recipe: Subject[Any], temperature: float) -> Rule | No
     """The rule of a recipe that a sheet tells of; None: the op as it is. Raises BadOperand."""
     if recipe == op:
         return None
-    vote = recipe.by if isinstance(recipe, Corrected) else None
-    plain = isinstance(vote, Vote) and not vote.flags and vote.equal is None
-    if (
-        not plain
-        or not isinstance(vote, Vote)
-        or recipe != replace(vote, temperature=temperature)(op)
-    ):
-        raise BadOperand(
-            f"the datasheet tells of votes on {op.name} at temperature {temperature:g}, not of "
-            f"{called(recipe)}: give cases"
-        )
-    return vote.rule
+    if isinstance(recipe, Corrected) and isinstance(vote := recipe.by, Vote):
+        drawn = replace(vote, temperature=temperature)(op)
+        if not vote.flags and vote.equal is None and recipe.subjects == drawn.subjects:
+            return vote.rule
+    raise BadOperand(
+        f"the datasheet tells of votes on {op.name} at temperature {temperature:g}, not of "
+        f"{called(recipe)}: give cases"
+    )
 
 
 # -- trying ----------------------------------------------------------------------------------------
@@ -312,12 +310,16 @@ def _calls(value: Value[Any]) -> int:
 def draw_sheet(
     op: Op[Any], cases: Any, draws: int = 10, temperature: float = 0.7, metric: Given = None
 ) -> OpSheet:
-    """Draw every case so often, and give the op's sheet. A program."""
+    """Draw every case so often, and give the op's sheet. A program.
+
+    temperature: of the draws, as of votes: the op's own, if it has one above 0.
+    """
     check("draw_sheet", {"temperature": temperature}, {"temperature": RATE}, BadOperand)
     op = replace(op, reliability=None)  # what is measured is what that would be planned from
+    temperature = op.temperature or temperature
     asked = distinct(op, cases_of(cases), metric)
-    begun = [_draws(question, draws, temperature) for question in asked]
-    found = [_drawn(*pair) for pair in zip(asked, begun, strict=True)]
+    begun = [draws_of(question, draws, temperature) for question in asked]
+    found = [case_draws(*pair) for pair in zip(asked, begun, strict=True)]
     costs = [
         v.call_cost for row in begun for v in row if isinstance(v, Node) and v.call_cost is not None
     ]
@@ -344,8 +346,8 @@ def _judged(question: Question, values: Sequence[Value[Any]]) -> Iterator[tuple[
             yield answer.probability, bool(question.expected)
 
 
-def _draws(question: Question, draws: int, temperature: float) -> list[Value[Any]]:
-    """The op as it is, then its draws."""
+def draws_of(question: Question, draws: int, temperature: float) -> list[Value[Any]]:
+    """Ask the op as it is, then for its draws."""
     asks = question.asks
     assert isinstance(asks, Op)
     warm = asks.using(temperature=temperature)
@@ -353,8 +355,8 @@ def _draws(question: Question, draws: int, temperature: float) -> list[Value[Any
     return [asks(*question.operands), *more]
 
 
-def _drawn(question: Question, values: Sequence[Value[Any]]) -> CaseDraws:
-    """A case's draws by what is equal, as votes take it."""
+def case_draws(question: Question, values: Sequence[Value[Any]]) -> CaseDraws:
+    """Give a case's draws by what is equal, as votes take it."""
     assert isinstance(question.asks, Op)
     kind, answers, row = question.asks.result.annotation, list[Any](), list[int]()
     for value in values:

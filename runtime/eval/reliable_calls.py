@@ -222,7 +222,9 @@ def _lacks(sheet: Datasheet, op: Op[Any], run: RunState) -> str:
     if op.name not in sheet.ops:
         return f"that of {sheet.model} has {', '.join(sheet.ops) or 'no op'}"
     there = sheet.has(op.name, op.digest.hex())
-    odd = "" if there else f"in that of {sheet.model} {op.name} has other words or settings"
+    odd = f"in that of {sheet.model} {op.name} has other words or settings"
+    if there:
+        odd = sheet.ops[op.name].other_draws(op.temperature)
     return sheet.differs(**asked_now(op, run.root)) or odd
 
 

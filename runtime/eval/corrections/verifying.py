@@ -53,6 +53,7 @@ class Verified:
         """Give the subject under this check."""
         if isinstance(subject, Op | Corrected):
             check_places(self.check, op_of(subject))
+            changed(subject, _unplanned)
         return Corrected(self, (subject,))
 
     def correct(
@@ -92,6 +93,16 @@ class Verified:
         """An answer as the checking op reads it: as it is, or as text."""
         result = op_of(asked).result
         return answer if check.operands[-1].type == result else result.render(answer)
+
+
+def _unplanned(op: Op[Any]) -> Op[Any]:
+    """The op, if no votes are planned for it: no datasheet tells of one that reads objections."""
+    if op.reliability is not None:
+        raise BadOp(
+            f"verified: {op.name} has a reliability, and is measured without objections: leave it "
+            "out, or name a vote"
+        )
+    return op
 
 
 def _told(op: Op[Any]) -> Op[Any]:

@@ -22,6 +22,7 @@ from nlpu import (
     nlop,
     op,
     spawn,
+    verified,
 )
 from nlpu.errors import (
     BadOp,
@@ -269,6 +270,9 @@ def test_a_vote_of_what_is_planned_as_a_vote_is_refused() -> None:
     sure = colour.using(reliability=0.95)
     with pytest.raises(BadOp, match="colour has a reliability, which plans votes"):
         ahead_by(2)(sure)
+    for checked in (sure, cascade(colour, sure)):
+        with pytest.raises(BadOp, match="verified: colour has a reliability"):
+            verified(bool)(checked)
     assert cascade(ahead_by(2, most=2)(colour), sure).op == colour.using(temperature=0.7)
 
 

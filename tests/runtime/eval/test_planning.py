@@ -187,7 +187,7 @@ def test_a_sheet_holds_draws_by_what_is_equal() -> None:
     made = execute(lambda: draw_sheet(op, CASES[:1], 4), engine=lambda seen: next(answers)).result
     (case,) = made.cases
     assert (case.once, case.draws, case.right) == (0, (1, 0, VOID, 1), (1,))
-    assert (case.share, made.once, made.ceiling) == (0.5, 0, 0.0)
+    assert (case.share, made.once, made.ceiling) == (0.5, 0, 1.0)  # two red, one blue, one void
     assert case.answers == ("blue", "red")
 
 
@@ -201,6 +201,25 @@ def test_a_sheet_tells_the_share_the_ceiling_and_the_distribution() -> None:
     agreed, majority_ = made.trials([Ahead(3, most=3), Majority(9)], abstains=True)
     assert (agreed.right, agreed.wrong, agreed.unsure) == (2, 1, 0)
     assert (majority_.right, majority_.wrong, majority_.cost) == (2, 1, pytest.approx(5))
+
+
+@pytest.mark.parametrize(
+    ("draws", "right", "leads"),
+    [
+        ((0, 1, 0, 2, 0, 3, 4), (0,), True),  # most are wrong, and disagree
+        ((0, VOID, VOID, 0, VOID), (0,), True),
+        ((0, 1, 0, 1), (0,), False),
+        ((0, 1, 2, 2), (0, 1), False),  # two right ones vote apart
+        ((VOID, VOID), (0,), False),
+    ],
+)
+def test_the_ceiling_is_what_votes_come_to(
+    draws: tuple[int, ...], right: tuple[int, ...], leads: bool
+) -> None:
+    case = CaseDraws(id="a", draws=draws * 30, right=right)
+    assert case.leads is leads
+    made = OpSheet(op="x", digest="", temperature=0.7, cases=(case,))
+    assert made.ceiling == leads == made.trials([Majority(len(case.draws))])[0].right
 
 
 def test_a_sheet_of_judgements_tells_their_calibration() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from kit import execute
 
-from nlpu import Scripted, Unsure, nlop, reliable
+from nlpu import Reliability, Scripted, Unsure, nlop, reliable
 from nlpu.errors import BadOp, BadOperand, Usage
 from nlpu.eval.bounds import OutOfReach
 from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet
@@ -66,6 +66,31 @@ def test_weights_are_told_apart_where_both_are_known() -> None:
 def test_a_sheet_of_the_same_is_read(tmp_path: Path) -> None:
     path = written(tmp_path / "sheet.json", (0,) * 10, system="Be brief.")
     run = execute(lambda: repr(reliable(colour, 0.9, path).op), engine="red", system="Be brief.")
+    assert run.result.startswith("Op colour")
+
+
+def test_a_sheet_is_of_the_draws_that_votes_make(tmp_path: Path) -> None:
+    """A vote draws at the op's own temperature, if it has one; there this model is always wrong."""
+    own, path = colour.using(temperature=0.5), tmp_path / "sheet.json"
+
+    def by_heat(seen: Seen) -> str:
+        return "red" if seen.request.sampling.temperature == 0.7 else "green"
+
+    made = execute(lambda: draw_sheet(own, CASES, 8), engine=by_heat).result
+    assert (made.temperature, made.right) == (0.5, 0)
+    hot = made.model_copy(update={"temperature": 0.7})  # an older one, whose draws were at that
+    path.write_text(Datasheet(model="scripted", ops={"colour": hot}).model_dump_json())
+    says = "colour draws at its own temperature 0.5, and 0.7 was drawn"
+    for program in (
+        lambda: reliable(own, 0.9, path),
+        lambda: own("x", reliability=0.9).value,
+        lambda: own("x", reliability=Reliability(0.9, table=True)).value,
+    ):
+        run = execute(program, engine=by_heat, sheets=path)
+        assert says in str(run.error) and run.receipt.calls == 0
+    good = execute(lambda: draw_sheet(own, CASES, 8), engine="red").result
+    path.write_text(Datasheet(model="scripted", ops={"colour": good}).model_dump_json())
+    run = execute(lambda: repr(reliable(own, 0.9, path).op), engine="red")
     assert run.result.startswith("Op colour")
 
 

@@ -18,6 +18,7 @@ from nlpu import Scripted, op
 from nlpu.errors import BudgetExceeded, Declined
 from nlpu.eval.flags import OffLabels, Repeats, TooLong
 from nlpu.eval.votes import Ahead, Rule, fold
+from nlpu.judgement import Judgement
 from nlpu.runtime import Budget
 from nlpu.runtime.eval.corrections.correction import Unsure
 from nlpu.runtime.eval.corrections.voting import ahead_by, majority
@@ -160,6 +161,30 @@ def test_flags_say_what_is_wrong() -> None:
     assert Repeats()("he said so and went " * 2) == ""
     assert Repeats()("He said so and went. " * 3) == "it says 'he said so and' 3 times"
     assert OffLabels(("a", "b"))("a") == "" and OffLabels(("a", "b"))("c") == "it is none of a, b"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("two words", 2),
+        (["a b", "c"], 3),
+        ({"a", "b"}, 2),
+        (3, 1),
+        (True, 1),
+        (None, 0),
+        (Replace(order=7, item="a lamp"), 3),
+        ([Refund(1), Replace(2, "lamp")], 3),
+        ({"a lamp": 1}, 3),
+        (Judgement(answer=True, probability=0.9), 1),
+    ],
+    ids=str,
+)
+def test_a_flag_reads_what_was_said_and_not_how_it_is_written(answer: Any, words: int) -> None:
+    assert TooLong(max(1, words))(answer) == ""
+    if words > 1:
+        assert TooLong(words - 1)(answer).startswith(f"it has {words} words")
+    assert Repeats()([Replace(order, "lamp") for order in range(9)]) == ""
+    assert "3 times" in Repeats()([Replace(1, "a red lamp")] * 3)
 
 
 # -- within a run ----------------------------------------------------------------------------------
