@@ -44,7 +44,7 @@ def statements(path: Path) -> int:
 
 def test_the_budget_of_statements() -> None:
     """Aims: 6,000 and 15,000. Who adds some takes others out, and lowers the figures above."""
-    found = {"core": 12_176, "all": 37_367}
+    found = {"core": 0, "all": 0}
     for name, path in MODULES.items():
         found["all"] += statements(path)
         if house_of(name) != "programs" and not NOT_CORE & set(path.relative_to(ROOT).parts):
