@@ -141,8 +141,8 @@ def fleet(computer: Computer, name: str, lengths: tuple[int, ...]) -> tuple[floa
 def _both(on: list[Any], off: list[Any], which: int) -> dict[str, Any]:
     ratios = [a[which] / b[which] for a, b in zip(on, off, strict=True)]
     return {
-        "on_s": round(statistics.median(each[which] for each in on), 2),
-        "off_s": round(statistics.median(each[which] for each in off), 2),
+        "on_s": round(statistics.median(each[which] for each in on), 4),
+        "off_s": round(statistics.median(each[which] for each in off), 4),
         "ratio": round(statistics.median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil, floor, log10
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from nlpu import MissingPart, Usage
@@ -31,11 +32,11 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     if lines[1]:  # one for all panels, where it hides no point
         picture.legend(*lines, loc="outside lower center", ncols=4, fontsize=7)
     machine = figures["machine"]
-    picture.suptitle(
+    title = (
         f"{figures['model']} on {figures['engine']}; {machine['cores']} cores, "
-        f"load {machine['load_1_min']}; {figures['date'][:10]}",
-        fontsize=9,
+        f"load {machine['load_1_min']}; {figures['date'][:10]}"
     )
+    picture.suptitle(fill(title, 100), fontsize=9)
     try:
         picture.savefig(path, dpi=110)
     except (OSError, ValueError) as error:  # ValueError: a format it does not know
