@@ -10,7 +10,7 @@ from house_kit import HOUSES, MODULES, OUTSIDE, ROOT, house_of, tree
 
 NOT_CORE = {"engines", "testing", "terminal", "bench", "drivers", "plans", "fleet", "host", "eval"}
 NOT_CORE |= {"postgres"}  # behind the store's protocol
-MOST_STATEMENTS = {"core": 12_176, "all": 37_367}  # where they were last
+MOST_STATEMENTS = {"core": 12_176, "all": 37_369}  # where they were last
 MOST_FOLDER_CODE, MOST_FOLDER_LINES = 160, 200  # of the engine for model folders
 MOST_LONG_FILES = 53  # the formatter lays out every line
 MOST_POSITIONS = 5  # of arguments in a call: the sixth has a name, or they are one value
