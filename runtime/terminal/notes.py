@@ -8,7 +8,7 @@ Python shows it.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TextIO
 
 from nlpu.runtime.terminal.output import say
 
@@ -17,11 +17,18 @@ def note_warnings() -> None:
     """Show the project's warnings as notes from now on."""
     others, noted = warnings.showwarning, set[str]()
 
-    def show(message: Any, category: type[Warning], file: str, line: int, *rest: Any) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if not category.__module__.startswith("nlpu."):
-            others(message, category, file, line, *rest)
+            others(message, category, filename, lineno, file, line)
             return
-        text = str(message) if line == 0 else f"{file}:{line}: {message}"
+        text = f"{filename}:{lineno}: {message}" if lineno else str(message)
         if text not in noted:
             noted.add(text)
             say(f"note: {text}")
