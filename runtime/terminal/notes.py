@@ -26,7 +26,7 @@ def note_warnings() -> None:
         line: str | None = None,
     ) -> None:
         if not category.__module__.startswith("nlpu."):
-            others(message, category, filename, lineno, file, line)
+            others(message, category, filename, lineno, file=file, line=line)
             return
         text = f"{filename}:{lineno}: {message}" if lineno else str(message)
         if text not in noted:
