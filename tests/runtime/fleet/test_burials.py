@@ -22,11 +22,13 @@ from nlpu.runtime.fleet.workers.claims import Claims
 WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{}'"
 
 
-def begun(work: Callable[[], Any]) -> tuple[Thread, list[Any]]:
-    """Something that goes on meanwhile, and what it has given."""
+def begun(work: Callable[[], Any], waits: Callable[[], Any]) -> tuple[Thread, list[Any]]:
+    """Something that goes on meanwhile, once it is seen to wait, and what it has given."""
     found = list[Any]()
     thread = Thread(target=lambda: found.append(work()))
     thread.start()
+    while thread.is_alive() and not waits():
+        pass
     return thread, found
 
 
@@ -48,9 +50,9 @@ def test_who_is_settled_claims_nothing_meanwhile(
     with psycopg.connect(database.url) as db:
         for statement in (sql.DEAD, sql.BURY, sql.LEFT):
             db.execute(statement.encode(), asked)
-        claiming, claimed = begun(lambda: late.claim([], 9, 1))
-        while claiming.is_alive() and not postgres.do(WAITING.format(name), name):
-            pass
+        claiming, claimed = begun(
+            lambda: late.claim([], 9, 1), lambda: postgres.do(WAITING.format(name), name)
+        )
     claiming.join()
     assert claimed == [[]]
     assert len(one.claim([], 99, 1)) == len(INPUTS), "they are free"
@@ -74,9 +76,7 @@ def test_a_server_that_has_no_connection_left_for_it_is_waited_for(
     assert isinstance(few, Database)
     one = Claims(few, "batch", "2")
     with psycopg.connect(url):
-        burying, buried = begun(one.bury)
-        while burying.is_alive() and 'connections for role "few"' not in log.read_text():
-            pass
+        burying, buried = begun(one.bury, lambda: 'connections for role "few"' in log.read_text())
     burying.join()
     assert buried == [1]
     assert len(one.claim([], 99, 1)) == len(INPUTS)
