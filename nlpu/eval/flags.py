@@ -6,8 +6,8 @@ with zero errors", 2025, discard such draws). A flag is called with an answer an
 objection, "" for none; so it is also a check for ``verified``. Any function like that is one.
 
 Words are those of all that an answer holds: the names of a record's fields and the signs of JSON
-were drawn by nobody. They are parted by blanks: of a script that writes none (Chinese, Thai) a whole
-sentence is one, and ``TooLong`` and ``Repeats`` say nothing of it; ``max_tokens`` does.
+were drawn by nobody. They are parted by blanks: of a script that writes none (Chinese, Thai) a
+whole sentence is one, and ``TooLong`` and ``Repeats`` say nothing of it; ``max_tokens`` does.
 """
 
 from __future__ import annotations
